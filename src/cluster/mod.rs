@@ -1,0 +1,4 @@
+//! What podnet says to a Kubernetes API.
+
+pub mod kubeconfig;
+pub mod pki;

@@ -1,0 +1,1 @@
+//! Reading the fabric back for a person.

@@ -1,0 +1,1 @@
+//! Pure address management: carving the cluster range, names and addresses.

@@ -1,0 +1,1 @@
+//! Validated nouns without I/O.
