@@ -1,1 +1,3 @@
-//! A cluster on one box.
+//! A cluster on one box: its topology, its supervisor and the way in.
+
+pub mod topology;
