@@ -1,1 +1,20 @@
-//! A plan is data: desired and observed state, their difference, and its order.
+//! A plan is data.
+//!
+//! `desired(config, peers) → Desired`; the kernel is read into [`Observed`];
+//! `diff(&Desired, &Observed) → Plan`. Both functions are pure, total and
+//! ordered and know no clock. Applying a plan twice does nothing the second
+//! time, and any prefix of a plan, followed by a new plan, ends in the same
+//! place: that is what lets an agent die anywhere.
+
+mod desired;
+mod diff;
+mod op;
+mod state;
+
+pub use desired::{Complaint, NodeConfig, Peer, desired};
+pub use diff::diff;
+pub use op::{Op, Plan};
+pub use state::{
+    BRIDGE, Bridge, DEAD_GROUP, Desired, GROUP, Neighbour, Observed, ObservedBridge, PROTOCOL,
+    Port, Route, Sysctl, Uplink,
+};

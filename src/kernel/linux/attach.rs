@@ -1,0 +1,228 @@
+//! Plugging a pod into its node's bridge, and pulling it out.
+//!
+//! Attach is three batches: the veth pair (whose name is the lock), the pod's
+//! side, and the node's side, of which the last message commits. Whatever dies
+//! in between leaves a link without an alias, which the agent retires.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use ipnetwork::IpNetwork;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::LinkAttribute;
+use nix::errno::Errno;
+use rtnetlink::LinkUnspec;
+
+use crate::ipam;
+use crate::kernel::attach::taken;
+use crate::kernel::{Attach, KernelError, Refusal};
+use crate::model::{AttachmentId, Family, Slot};
+use crate::plan::{BRIDGE, DEAD_GROUP, GROUP};
+
+use super::message::{self, End, index_of};
+use super::netns::in_netns;
+use super::socket::{Request, Socket};
+use super::sysctl;
+
+const LOOPBACK: &str = "lo";
+/// The loopback link is the first of every namespace (net/core/net_namespace.c).
+const LOOPBACK_INDEX: u32 = 1;
+
+pub fn attach(
+    socket: &mut Socket,
+    attach: &Attach<'_>,
+    slot: Slot,
+    sandbox: &OwnedFd,
+) -> Result<(), KernelError> {
+    let bridge = index_of(socket, attach.bridge.as_str())?;
+    let name = slot.link_name();
+    in_netns(sandbox.as_fd(), || {
+        if !attach.cidrs.has(Family::V6) {
+            sysctl::disable_ipv6()?;
+        }
+        let mut inside = Socket::open()?;
+        create(socket, attach, slot, bridge, sandbox)
+            .map_err(|error| name_the_taken(&mut inside, attach, error))?;
+        let done = configure_sandbox(&mut inside, attach, slot, NLM_F_EXCL)
+            .and_then(|()| commit(socket, attach, slot, bridge));
+        if let Err(error) = done {
+            // The link is ours and nobody has seen it yet; its own error is the one to tell.
+            let _ = retire(socket, slot);
+            return Err(error);
+        }
+        Ok(())
+    })?
+    .map_err(|mut error: KernelError| {
+        if error.refusal() != Refusal::Exists || error.step != taken(slot) {
+            error.step = format!("attach {} at {name}: {}", attach.pod, error.step);
+        }
+        error
+    })
+}
+
+pub fn mend_sandbox(attach: &Attach<'_>, slot: Slot, sandbox: &OwnedFd) -> Result<(), KernelError> {
+    in_netns(sandbox.as_fd(), || {
+        let mut inside = Socket::open()?;
+        configure_sandbox(&mut inside, attach, slot, NLM_F_REPLACE)
+    })?
+    .map_err(|mut error| {
+        error.step = format!("mend {} at {slot}: {}", attach.pod, error.step);
+        error
+    })
+}
+
+fn create(
+    socket: &mut Socket,
+    attach: &Attach<'_>,
+    slot: Slot,
+    bridge: u32,
+    sandbox: &OwnedFd,
+) -> Result<(), KernelError> {
+    let name = slot.link_name();
+    let message = message::create_veth(
+        &End {
+            name: &name,
+            mac: None,
+        },
+        &End {
+            name: attach.interface.as_str(),
+            mac: ipam::mac(attach.cidrs, slot),
+        },
+        bridge,
+        GROUP,
+        attach.mtu_bytes,
+        sandbox.as_fd(),
+    );
+    socket.request(Request::new(
+        taken(slot),
+        message,
+        NLM_F_CREATE | NLM_F_EXCL,
+    ))
+}
+
+/// The name that exists may be the one inside the pod, where no other slot helps.
+fn name_the_taken(inside: &mut Socket, attach: &Attach<'_>, mut error: KernelError) -> KernelError {
+    let interface = attach.interface.as_str();
+    if error.refusal() == Refusal::Exists && index_of(inside, interface).is_ok() {
+        error.step = format!("create {interface} in the pod");
+    }
+    error
+}
+
+fn configure_sandbox(
+    inside: &mut Socket,
+    attach: &Attach<'_>,
+    slot: Slot,
+    flags: u16,
+) -> Result<(), KernelError> {
+    let interface = attach.interface.as_str();
+    let index = index_of(inside, interface)?;
+    let up = |index: u32, name: &str| {
+        message::set_link(
+            format!("set {name} up in the pod"),
+            LinkUnspec::new_with_index(index).up().build(),
+        )
+    };
+    let mut requests = vec![up(LOOPBACK_INDEX, LOOPBACK)];
+    for cidr in attach.cidrs.iter() {
+        let network =
+            ipam::address(cidr, slot).and_then(|ip| IpNetwork::new(ip, cidr.prefix()).ok());
+        let network = network.ok_or_else(|| out_of_range(slot, cidr))?;
+        requests.push(message::add_address(index, interface, network, flags));
+    }
+    requests.push(up(index, interface));
+    let gateway_mac = ipam::mac(attach.cidrs, Slot::GATEWAY);
+    for cidr in attach.cidrs.iter() {
+        let (Some(gateway), Some(mac)) = (ipam::gateway(cidr), gateway_mac) else {
+            return Err(out_of_range(Slot::GATEWAY, cidr));
+        };
+        requests.push(message::add_route(
+            format!("add a default route via {gateway}"),
+            message::route(index, None, gateway),
+            flags,
+        ));
+        requests.push(message::set_neighbour(index, gateway, mac));
+    }
+    inside.batch(&requests)
+}
+
+fn commit(
+    socket: &mut Socket,
+    attach: &Attach<'_>,
+    slot: Slot,
+    bridge: u32,
+) -> Result<(), KernelError> {
+    let name = slot.link_name();
+    // By itself: if the attachment exists at another slot, nothing may follow.
+    socket.request(message::add_alternative_name(&name, attach.id))?;
+    let mac = ipam::mac(attach.cidrs, slot);
+    let addresses = ipam::addresses(attach.cidrs, slot);
+    let mut requests: Vec<Request> = addresses
+        .into_iter()
+        .flatten()
+        .zip(std::iter::repeat(mac))
+        .filter_map(|(ip, mac)| Some(message::set_neighbour(bridge, ip, mac?)))
+        .collect();
+    requests.push(message::commit_port(&name, attach.pod.to_string()));
+    socket.batch(&requests)
+}
+
+fn out_of_range(slot: Slot, cidr: IpNetwork) -> KernelError {
+    KernelError::new(
+        format!("find the address of {slot} in {cidr}"),
+        Errno::ERANGE,
+    )
+}
+
+pub fn detach(socket: &mut Socket, id: &AttachmentId) -> Result<Option<Slot>, KernelError> {
+    let found = socket.get(format!("find link {id}"), &message::link_by_attachment(id));
+    let link = match found {
+        Ok(RouteNetlinkMessage::NewLink(link)) => link,
+        Ok(_) => return Ok(None),
+        Err(error) if error.refusal() == Refusal::NoDevice => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let name = link
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::IfName(name) => Some(name.as_str()),
+            _ => None,
+        });
+    let slot = name.and_then(Slot::of_link);
+    let index = link.header.index;
+    let mut requests = bury(index, name.unwrap_or_default());
+    requests.push(message::delete_alternative_name(index, id));
+    socket.batch(&requests)?;
+    Ok(slot)
+}
+
+pub fn retire(socket: &mut Socket, slot: Slot) -> Result<(), KernelError> {
+    let name = slot.link_name();
+    let index = index_of(socket, &name)?;
+    socket.batch(&bury(index, &name))
+}
+
+/// Down and off the bridge first: before Linux 6.2 a link that is up keeps its
+/// name. The name goes second, and with it the slot is free.
+fn bury(index: u32, name: &str) -> Vec<Request> {
+    let off = LinkUnspec::new_with_index(index)
+        .down()
+        .nocontroller()
+        .link_group(DEAD_GROUP)
+        .build();
+    let renamed = LinkUnspec::new_with_index(index)
+        .name(format!("dead{index}"))
+        .build();
+    vec![
+        message::set_link(format!("take {name} off {BRIDGE}"), off),
+        message::set_link(format!("free the name {name}"), renamed),
+    ]
+}
+
+pub fn reap(socket: &mut Socket) -> Result<(), KernelError> {
+    match socket.request(message::delete_group(DEAD_GROUP)) {
+        Err(error) if error.refusal() == Refusal::NoDevice => Ok(()),
+        other => other,
+    }
+}

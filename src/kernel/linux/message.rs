@@ -1,0 +1,303 @@
+//! The messages, each from rtnetlink's builders where it has one.
+
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use ipnetwork::IpNetwork;
+use netlink_packet_core::{DefaultNla, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage,
+};
+use netlink_packet_route::link::{
+    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
+    LinkMessage, Prop,
+};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
+};
+use netlink_packet_route::route::{RouteMessage, RouteProtocol, RouteScope};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
+
+use crate::kernel::KernelError;
+use crate::model::{AttachmentId, LinkName, Mac};
+use crate::plan::PROTOCOL;
+
+use super::socket::{Request, Socket};
+
+/// `IFLA_ALT_IFNAME` (linux/if_link.h): finds a link by either kind of name.
+const ALTERNATIVE_NAME: u16 = 53;
+
+pub fn link_by_name(name: &str) -> RouteNetlinkMessage {
+    let mut message = LinkMessage::default();
+    message
+        .attributes
+        .push(LinkAttribute::IfName(name.to_owned()));
+    RouteNetlinkMessage::GetLink(message)
+}
+
+pub fn link_by_attachment(id: &AttachmentId) -> RouteNetlinkMessage {
+    let mut text = id.as_str().as_bytes().to_vec();
+    text.push(0);
+    let mut message = LinkMessage::default();
+    message
+        .attributes
+        .push(LinkAttribute::Other(DefaultNla::new(
+            ALTERNATIVE_NAME,
+            text,
+        )));
+    RouteNetlinkMessage::GetLink(message)
+}
+
+/// Where the link of that name is in this namespace.
+pub fn index_of(socket: &mut Socket, name: &str) -> Result<u32, KernelError> {
+    match socket.get(format!("find link {name}"), &link_by_name(name))? {
+        RouteNetlinkMessage::NewLink(link) => Ok(link.header.index),
+        _ => Err(KernelError::new(
+            format!("find link {name}"),
+            nix::errno::Errno::EBADMSG,
+        )),
+    }
+}
+
+/// One end of a veth pair.
+pub struct End<'a> {
+    pub name: &'a str,
+    pub mac: Option<Mac>,
+}
+
+/// A veth pair born in both namespaces at once, its near end a port of
+/// `controller` and up, its far end down (`veth_open` wants both ends first).
+pub fn create_veth(
+    near: &End<'_>,
+    far: &End<'_>,
+    controller: u32,
+    group: u32,
+    mtu_bytes: u32,
+    far_netns: BorrowedFd<'_>,
+) -> RouteNetlinkMessage {
+    let mut peer = LinkUnspec::new_with_name(far.name)
+        .mtu(mtu_bytes)
+        .setns_by_fd(far_netns.as_raw_fd());
+    if let Some(mac) = far.mac {
+        peer = peer.address(mac.bytes().to_vec());
+    }
+    let mut link = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
+        .name(near.name)
+        .mtu(mtu_bytes)
+        .controller(controller)
+        .link_group(group)
+        .set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build())))
+        .up();
+    if let Some(mac) = near.mac {
+        link = link.address(mac.bytes().to_vec());
+    }
+    RouteNetlinkMessage::NewLink(link.build())
+}
+
+pub fn create_bridge(name: &LinkName, mac: Mac, mtu_bytes: u32) -> Request {
+    let link = LinkBridge::new(name.as_str())
+        .address(mac.bytes().to_vec())
+        .mtu(mtu_bytes)
+        .up()
+        .build();
+    Request::new(
+        format!("create bridge {name}"),
+        RouteNetlinkMessage::NewLink(link),
+        NLM_F_CREATE | NLM_F_EXCL,
+    )
+}
+
+pub fn set_link(step: String, link: LinkMessage) -> Request {
+    Request::new(step, RouteNetlinkMessage::SetLink(link), 0)
+}
+
+/// Everything that turns a link into a committed attachment, in one message.
+/// A port's settings are only taken by a change (`RTM_NEWLINK` without create).
+pub fn commit_port(name: &str, alias: String) -> Request {
+    let link = LinkUnspec::new_with_name(name)
+        .alias(alias)
+        .set_port_kind(InfoPortKind::Bridge)
+        .set_port_data(InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(
+            true,
+        )]))
+        .up()
+        .build();
+    Request::new(
+        format!("commit link {name}"),
+        RouteNetlinkMessage::NewLink(link),
+        0,
+    )
+}
+
+pub fn set_hairpin(name: &str) -> Request {
+    let link = LinkUnspec::new_with_name(name)
+        .set_port_kind(InfoPortKind::Bridge)
+        .set_port_data(InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(
+            true,
+        )]))
+        .build();
+    Request::new(
+        format!("set hairpin on {name}"),
+        RouteNetlinkMessage::NewLink(link),
+        0,
+    )
+}
+
+pub fn add_alternative_name(name: &str, id: &AttachmentId) -> Request {
+    Request::new(
+        format!("name link {name} {id}"),
+        RouteNetlinkMessage::NewLinkProp(alternative_name(LinkUnspec::new_with_name(name), id)),
+        NLM_F_CREATE | NLM_F_EXCL | NLM_F_APPEND,
+    )
+}
+
+pub fn delete_alternative_name(index: u32, id: &AttachmentId) -> Request {
+    Request::new(
+        format!("take the name {id} off its link"),
+        RouteNetlinkMessage::DelLinkProp(alternative_name(LinkUnspec::new_with_index(index), id)),
+        0,
+    )
+}
+
+fn alternative_name(link: LinkMessageBuilder<LinkUnspec>, id: &AttachmentId) -> LinkMessage {
+    link.append_extra_attribute(LinkAttribute::PropList(vec![Prop::AltIfName(
+        id.as_str().to_owned(),
+    )]))
+    .build()
+}
+
+/// All links of a group in one request: `rtnl_group_dellink` in rtnetlink.c.
+pub fn delete_group(group: u32) -> Request {
+    let mut link = LinkMessage::default();
+    link.attributes.push(LinkAttribute::Group(group));
+    Request::new(
+        format!("delete links of group {group}"),
+        RouteNetlinkMessage::DelLink(link),
+        0,
+    )
+}
+
+pub fn delete_link(name: &str) -> Request {
+    Request::new(
+        format!("delete link {name}"),
+        RouteNetlinkMessage::DelLink(LinkUnspec::new_with_name(name).build()),
+        0,
+    )
+}
+
+/// Never tentative: duplicate address detection would hold it back for a second.
+pub fn address(index: u32, network: IpNetwork) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = family(network.ip());
+    message.header.prefix_len = network.prefix();
+    message.header.index = index;
+    message
+        .attributes
+        .push(AddressAttribute::Local(network.ip()));
+    message
+        .attributes
+        .push(AddressAttribute::Address(network.ip()));
+    match network {
+        IpNetwork::V4(v4) => message
+            .attributes
+            .push(AddressAttribute::Broadcast(v4.broadcast())),
+        IpNetwork::V6(_) => {
+            message.header.flags = AddressHeaderFlags::Nodad;
+            message
+                .attributes
+                .push(AddressAttribute::Flags(AddressFlags::Nodad));
+        }
+    }
+    message
+}
+
+pub fn add_address(index: u32, device: &str, network: IpNetwork, flags: u16) -> Request {
+    Request::new(
+        format!("add address {network} to {device}"),
+        RouteNetlinkMessage::NewAddress(address(index, network)),
+        NLM_F_CREATE | flags,
+    )
+}
+
+pub fn neighbour(index: u32, ip: IpAddr, mac: Mac) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = family(ip);
+    message.header.ifindex = index;
+    message.header.state = NeighbourState::Permanent;
+    message.attributes = vec![
+        NeighbourAttribute::Destination(match ip {
+            IpAddr::V4(v4) => NeighbourAddress::Inet(v4),
+            IpAddr::V6(v6) => NeighbourAddress::Inet6(v6),
+        }),
+        NeighbourAttribute::LinkLayerAddress(mac.bytes().to_vec()),
+        NeighbourAttribute::Protocol(RouteProtocol::Other(PROTOCOL)),
+    ];
+    message
+}
+
+pub fn set_neighbour(index: u32, ip: IpAddr, mac: Mac) -> Request {
+    Request::new(
+        format!("set neighbour {ip}"),
+        RouteNetlinkMessage::NewNeighbour(neighbour(index, ip, mac)),
+        NLM_F_CREATE | NLM_F_REPLACE,
+    )
+}
+
+pub fn delete_neighbour(index: u32, ip: IpAddr) -> Request {
+    let mut message = neighbour(index, ip, Mac::new([0; 6]));
+    message.attributes.truncate(1);
+    Request::new(
+        format!("delete neighbour {ip}"),
+        RouteNetlinkMessage::DelNeighbour(message),
+        0,
+    )
+}
+
+/// A route with our protocol; `destination` `None` is the default route.
+pub fn route(index: u32, destination: Option<IpNetwork>, via: IpAddr) -> RouteMessage {
+    let protocol = RouteProtocol::Other(PROTOCOL);
+    match (destination, via) {
+        (destination, IpAddr::V4(via)) => {
+            let mut builder = RouteMessageBuilder::<std::net::Ipv4Addr>::new()
+                .protocol(protocol)
+                .scope(RouteScope::Universe)
+                .output_interface(index)
+                .gateway(via);
+            if let Some(IpNetwork::V4(to)) = destination {
+                builder = builder.destination_prefix(to.network(), to.prefix());
+            }
+            builder.build()
+        }
+        (destination, IpAddr::V6(via)) => {
+            let mut builder = RouteMessageBuilder::<std::net::Ipv6Addr>::new()
+                .protocol(protocol)
+                .scope(RouteScope::Universe)
+                .output_interface(index)
+                .gateway(via);
+            if let Some(IpNetwork::V6(to)) = destination {
+                builder = builder.destination_prefix(to.network(), to.prefix());
+            }
+            builder.build()
+        }
+    }
+}
+
+pub fn add_route(step: String, message: RouteMessage, flags: u16) -> Request {
+    Request::new(
+        step,
+        RouteNetlinkMessage::NewRoute(message),
+        NLM_F_CREATE | flags,
+    )
+}
+
+pub fn delete_route(step: String, message: RouteMessage) -> Request {
+    Request::new(step, RouteNetlinkMessage::DelRoute(message), 0)
+}
+
+pub fn family(ip: IpAddr) -> AddressFamily {
+    match ip {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    }
+}

@@ -1,0 +1,87 @@
+//! The real side: rtnetlink in the calling thread's network namespace.
+//!
+//! Requests go out in batches over blocking sockets. The messages are built by
+//! rtnetlink's builders; its asynchronous connection is not used, because it
+//! drops a dump's error and its interruption, and because a request that the
+//! kernel carries out inside `sendmsg` gains nothing from being awaited.
+
+mod apply;
+mod attach;
+mod message;
+mod monitor;
+mod netns;
+mod observe;
+mod socket;
+mod sysctl;
+mod underlay;
+
+pub use monitor::Monitor;
+pub use netns::{current_netns, in_netns, new_netns};
+pub use socket::{Request, Socket};
+pub use underlay::{Cable, Switch, ensure_switch, plug, unplug};
+
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::model::{AttachmentId, Slot};
+use crate::plan::{Observed, Op};
+
+use super::{Attach, Kernel, KernelError};
+
+/// The network namespace in which [`Linux::open`] was called.
+pub struct Linux {
+    socket: Mutex<Socket>,
+}
+
+impl Linux {
+    pub fn open() -> Result<Linux, KernelError> {
+        Ok(Linux {
+            socket: Mutex::new(Socket::open()?),
+        })
+    }
+
+    /// A request that panicked half way leaves replies behind, which the next
+    /// one skips by their sequence numbers: a poisoned lock is usable.
+    fn socket(&self) -> MutexGuard<'_, Socket> {
+        self.socket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kernel for Linux {
+    type Sandbox = OwnedFd;
+
+    fn observe(&self, node_addresses: &[IpAddr]) -> Result<Observed, KernelError> {
+        observe::observe(&mut self.socket(), node_addresses)
+    }
+
+    fn apply(&self, op: &Op) -> Result<(), KernelError> {
+        apply::apply(&mut self.socket(), op)
+    }
+
+    fn attach(
+        &self,
+        attach: &Attach<'_>,
+        slot: Slot,
+        sandbox: &OwnedFd,
+    ) -> Result<(), KernelError> {
+        attach::attach(&mut self.socket(), attach, slot, sandbox)
+    }
+
+    fn mend_sandbox(
+        &self,
+        attach: &Attach<'_>,
+        slot: Slot,
+        sandbox: &OwnedFd,
+    ) -> Result<(), KernelError> {
+        attach::mend_sandbox(attach, slot, sandbox)
+    }
+
+    fn detach(&self, id: &AttachmentId) -> Result<Option<Slot>, KernelError> {
+        attach::detach(&mut self.socket(), id)
+    }
+
+    fn reap(&self) -> Result<(), KernelError> {
+        attach::reap(&mut self.socket())
+    }
+}

@@ -1,0 +1,169 @@
+//! The difference between what should be and what is, as an ordered plan.
+//!
+//! What makes something reachable comes before what uses it, and everything is
+//! added before anything is taken away.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnetwork::IpNetwork;
+
+use crate::ipam;
+use crate::model::{LinkName, Slot};
+
+use super::op::{Op, Plan};
+use super::state::{Bridge, Desired, Neighbour, Observed, Port, Route};
+
+/// Pure and total. `diff` of a state that was reached is empty.
+pub fn diff(desired: &Desired, observed: &Observed) -> Plan {
+    let mut plan = Plan::new();
+    set_sysctls(desired, observed, &mut plan);
+    if let Some(bridge) = &desired.bridge {
+        build_bridge(bridge, observed, &mut plan);
+        mend_ports(bridge, desired, observed, &mut plan);
+    }
+    let neighbours = all_neighbours(desired, observed);
+    let missing = neighbours.difference(&observed.neighbours).cloned();
+    plan.extend(missing.map(Op::SetNeighbour));
+    let obsolete_routes = add_routes(desired, observed, &mut plan);
+
+    plan.extend(obsolete_routes.into_iter().map(Op::DeleteRoute));
+    let wanted: BTreeSet<_> = neighbours.iter().map(|n| (n.address, &n.device)).collect();
+    let obsolete = observed
+        .neighbours
+        .iter()
+        .filter(|n| !wanted.contains(&(n.address, &n.device)));
+    plan.extend(obsolete.cloned().map(Op::DeleteNeighbour));
+    let in_flight = |slot: &&Slot| observed.ports.get(slot).is_some_and(|p| p.pod.is_none());
+    plan.extend(
+        desired
+            .expired
+            .iter()
+            .filter(in_flight)
+            .copied()
+            .map(Op::Retire),
+    );
+    remove_bridge(desired, observed, &mut plan);
+    plan
+}
+
+fn set_sysctls(desired: &Desired, observed: &Observed, plan: &mut Plan) {
+    for sysctl in &desired.sysctls {
+        let current = observed.sysctls.get(sysctl.key).map(String::as_str);
+        if current != Some(sysctl.value) {
+            plan.push(Op::SetSysctl(sysctl.clone()));
+        }
+    }
+}
+
+fn build_bridge(bridge: &Bridge, observed: &Observed, plan: &mut Plan) {
+    let name = || bridge.name.clone();
+    let mut present: &BTreeSet<IpNetwork> = &BTreeSet::new();
+    match &observed.bridge {
+        None => plan.push(Op::CreateBridge {
+            name: name(),
+            mac: bridge.mac,
+            mtu_bytes: bridge.mtu_bytes,
+        }),
+        Some(found) => {
+            if found.mac != bridge.mac {
+                plan.push(Op::SetMac(name(), bridge.mac));
+            }
+            if found.mtu_bytes != bridge.mtu_bytes {
+                plan.push(Op::SetMtu(name(), bridge.mtu_bytes));
+            }
+            if !found.up {
+                plan.push(Op::SetUp(name()));
+            }
+            present = &found.addresses;
+        }
+    }
+    let wanted: BTreeSet<IpNetwork> = ipam::gateways(&bridge.cidrs).into_iter().collect();
+    let missing = wanted.difference(present);
+    plan.extend(missing.map(|address| Op::AddAddress(name(), *address)));
+    let strange = present.difference(&wanted);
+    plan.extend(strange.map(|address| Op::DeleteAddress(name(), *address)));
+}
+
+/// A committed port belongs on the bridge, up, with hairpin on.
+fn mend_ports(bridge: &Bridge, desired: &Desired, observed: &Observed, plan: &mut Plan) {
+    for (slot, port) in committed(desired, observed) {
+        let on_bridge = port.on_bridge && observed.bridge.is_some();
+        if !on_bridge {
+            plan.push(Op::SetMaster {
+                port: *slot,
+                bridge: bridge.name.clone(),
+            });
+        }
+        // Leaving a bridge takes the port's flags along (net/bridge/br_if.c, del_nbp).
+        if !port.hairpin || !on_bridge {
+            plan.push(Op::SetHairpin(*slot));
+        }
+        if !port.up {
+            plan.push(Op::SetPortUp(*slot));
+        }
+    }
+}
+
+fn committed<'a>(
+    desired: &'a Desired,
+    observed: &'a Observed,
+) -> impl Iterator<Item = (&'a Slot, &'a Port)> {
+    let bridge = desired.bridge.as_ref();
+    observed.ports.iter().filter(move |(slot, port)| {
+        let ours = bridge.is_some_and(|b| ipam::addresses(&b.cidrs, **slot).is_some());
+        port.pod.is_some() && ours
+    })
+}
+
+/// Those of the other nodes, and those of every port, committed or in flight:
+/// an attachment sets its neighbours before it commits.
+fn all_neighbours(desired: &Desired, observed: &Observed) -> BTreeSet<Neighbour> {
+    let mut all = desired.neighbours.clone();
+    let Some(bridge) = &desired.bridge else {
+        return all;
+    };
+    for (slot, port) in &observed.ports {
+        let found = ipam::addresses(&bridge.cidrs, *slot).zip(ipam::mac(&bridge.cidrs, *slot));
+        let Some((addresses, mac)) = found else {
+            continue;
+        };
+        let entries = addresses.into_iter().map(|address| Neighbour {
+            address,
+            mac,
+            device: bridge.name.clone(),
+        });
+        if port.pod.is_some() {
+            all.extend(entries);
+        } else if !desired.expired.contains(slot) {
+            all.extend(entries.filter(|entry| observed.neighbours.contains(entry)));
+        }
+    }
+    all
+}
+
+/// Adds and moves; answers with the routes that are to go.
+fn add_routes(desired: &Desired, observed: &Observed, plan: &mut Plan) -> Vec<Route> {
+    let mut obsolete: BTreeMap<IpNetwork, Vec<&Route>> = BTreeMap::new();
+    for route in observed.routes.difference(&desired.routes) {
+        obsolete.entry(route.destination).or_default().push(route);
+    }
+    for route in desired.routes.difference(&observed.routes) {
+        match obsolete.get_mut(&route.destination).and_then(Vec::pop) {
+            Some(old) => plan.push(Op::MoveRoute {
+                from: old.clone(),
+                to: route.clone(),
+            }),
+            None => plan.push(Op::AddRoute(route.clone())),
+        }
+    }
+    obsolete.into_values().flatten().cloned().collect()
+}
+
+fn remove_bridge(desired: &Desired, observed: &Observed, plan: &mut Plan) {
+    if desired.bridge.is_none()
+        && observed.bridge.is_some()
+        && let Ok(name) = LinkName::new(super::BRIDGE)
+    {
+        plan.push(Op::DeleteBridge(name));
+    }
+}
