@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::state::LabDir;
-use super::topology::LabFile;
+use super::topology::{LabFile, NodeEntry};
 
 /// A lab of a thousand nodes is some 100 KB.
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
@@ -57,12 +57,23 @@ pub enum ControlError {
 #[serde(rename_all = "camelCase")]
 pub enum Request {
     /// The first and only one on the channel that a PID 1 is born with.
-    Boot { lab: LabFile },
+    Boot {
+        lab: LabFile,
+    },
     Status,
     /// Have exactly these nodes.
-    Converge { lab: LabFile },
-    RemoveNode { name: String },
-    Namespaces { of: Place },
+    Converge {
+        lab: LabFile,
+    },
+    AddNode {
+        node: NodeEntry,
+    },
+    RemoveNode {
+        name: String,
+    },
+    Namespaces {
+        of: Place,
+    },
     /// Exit, and all of the lab with it. Answered by the connection's end.
     Stop,
 }
@@ -261,10 +272,7 @@ pub fn listen(lab: &LabDir) -> Result<UnixListener, ControlError> {
 
 /// A socket's path may have 107 bytes (`sun_path`, unix(7)); a directory may
 /// lie deeper than that, so the path goes through its descriptor.
-fn through_directory<T>(
-    lab: &LabDir,
-    act: impl FnOnce(PathBuf) -> io::Result<T>,
-) -> io::Result<T> {
+fn through_directory<T>(lab: &LabDir, act: impl FnOnce(PathBuf) -> io::Result<T>) -> io::Result<T> {
     let directory = File::open(lab.path())?;
     let number = directory.as_fd().as_raw_fd();
     act(PathBuf::from(format!(

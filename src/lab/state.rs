@@ -4,6 +4,7 @@
 //! there for the next `up`. Whether the lab lives is never written down; it is
 //! asked of the lock that its PID 1 alone holds, which the kernel drops with it.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -21,7 +22,7 @@ use crate::model::NodeName;
 
 /// Of the directory's contents; another one is a lab of another version.
 pub const FORMAT: u32 = 1;
-const STATE_DIR_VARIABLE: &str = "PODNET_STATE_DIR";
+pub const STATE_DIR_VARIABLE: &str = "PODNET_STATE_DIR";
 
 #[derive(Debug, Error)]
 pub enum StateError {
@@ -64,7 +65,7 @@ pub struct Record {
     pub api_port: u16,
     pub lab: LabFile,
     /// Where each node sits on the underlay; see [`super::topology::Underlay`].
-    pub positions: std::collections::BTreeMap<String, u32>,
+    pub positions: BTreeMap<String, u32>,
 }
 
 /// The directory of one lab, which need not exist.
@@ -143,6 +144,10 @@ impl LabDir {
 
     pub fn node(&self, node: &NodeName) -> PathBuf {
         self.path.join("nodes").join(node.as_str())
+    }
+
+    pub fn node_kubeconfig(&self, node: &NodeName) -> PathBuf {
+        self.node(node).join("kubeconfig")
     }
 
     pub fn agent_log(&self, node: &NodeName) -> PathBuf {

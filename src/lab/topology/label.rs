@@ -21,10 +21,8 @@ pub fn validate(key: &str, value: &str) -> Result<(), TopologyError> {
         None => (None, key),
     };
     if !is_part(name) {
-        return bad(
-            "the key must be 1 to 63 letters, digits, '-', '_' or '.', \
-                    with a letter or digit at each end",
-        );
+        return bad("the key must be 1 to 63 letters, digits, '-', '_' or '.', \
+                    with a letter or digit at each end");
     }
     if prefix.is_some_and(|prefix| !is_subdomain(prefix)) {
         return bad("the part of the key before the '/' must be a DNS name");

@@ -262,9 +262,7 @@ fn cluster_ranges(spec: &Spec) -> Result<ClusterRanges, TopologyError> {
     Ok(ClusterRanges::new(pools)?)
 }
 
-fn nodes<'a>(
-    entries: impl Iterator<Item = &'a NodeEntry>,
-) -> Result<Vec<NodeSpec>, TopologyError> {
+fn nodes<'a>(entries: impl Iterator<Item = &'a NodeEntry>) -> Result<Vec<NodeSpec>, TopologyError> {
     let mut seen = BTreeSet::new();
     let mut nodes = Vec::new();
     for entry in entries {
@@ -377,7 +375,9 @@ mod tests {
             },
             ..Overrides::default()
         };
-        let file = LabFile::parse("lab.yaml", text).expect("parses").overridden(flags);
+        let file = LabFile::parse("lab.yaml", text)
+            .expect("parses")
+            .overridden(flags);
         let lab = Lab::resolve(&file).expect("resolves");
         assert_eq!(lab.name.as_str(), "one");
         assert_eq!(lab.ranges.pools()[0].node_prefix(), 28);
