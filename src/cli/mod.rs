@@ -17,11 +17,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::lab::LabDir;
 use crate::lab::launch;
 use crate::lab::topology::{DEFAULT_NAME, LabName, TopologyError};
+use crate::server;
 
 const USAGE: u8 = 2;
 
@@ -50,6 +52,8 @@ enum Command {
     /// Add a node to a lab that is up, or take one away
     #[command(subcommand)]
     Node(node::Command),
+    /// Serve the Kubernetes API; `up` does it for you
+    Server(server::Args),
     #[command(hide = true)]
     Supervise(SuperviseArgs),
     #[command(hide = true)]
@@ -119,7 +123,11 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(if error.is::<TopologyError>() { USAGE } else { 1 })
+            ExitCode::from(if error.is::<TopologyError>() {
+                USAGE
+            } else {
+                1
+            })
         }
     }
 }
@@ -133,6 +141,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Kubeconfig(args) => kubeconfig(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Node(command) => node::run(&command),
+        Command::Server(args) => serve(args),
         Command::Supervise(args) => {
             let name = args.lab.name()?;
             if args.init {
@@ -144,6 +153,18 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Probe(args) => doctor::probe(&args),
     }
+}
+
+fn serve(args: server::Args) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let shutdown = async move {
+            terminate.recv().await;
+        };
+        anyhow::Ok(server::run(args, shutdown).await?)
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn kubeconfig(args: &KubeconfigArgs) -> anyhow::Result<ExitCode> {

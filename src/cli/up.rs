@@ -1,21 +1,18 @@
 //! `podnet up`: a new lab, one that was killed, or one that runs, made as asked.
 
-use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
 use ipnetwork::IpNetwork;
 
-use crate::lab::control::{Changes, Channel, ControlError, Reply, Request};
-use crate::lab::launch::{self, LaunchError};
-use crate::lab::topology::{Lab, LabFile, LabName, NodeMasks, Overrides, Spec};
-use crate::lab::{LabDir, export};
+use crate::lab::bring_up::{BringUpError, Brought, How, bring_up};
+use crate::lab::launch::LaunchError;
+use crate::lab::topology::{LabFile, LabName, NodeMasks, Overrides};
+use crate::lab::{LabDir, doctor, export};
 use crate::model::NodeName;
 
-use super::{client, doctor, ready, status};
+use super::{client, ready, status};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -51,58 +48,94 @@ pub struct Args {
     export_netns: bool,
 }
 
-/// What bringing it up did.
-struct Brought {
-    dir: LabDir,
-    changes: Changes,
-    /// Labels of the nodes in `changes.relabelled`.
-    labels: BTreeMap<String, BTreeMap<String, String>>,
-    /// What the user is told, if there is something to tell.
-    note: Option<String>,
-}
-
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.export_netns {
         export::check_allowed()?;
     }
     let started = Instant::now();
-    let wanted = wanted(args)?;
-    let brought = bring_up(&wanted)?;
-    if let Some(note) = &brought.note {
-        eprintln!("{note}");
-    }
+    let brought = match bring_up(&wanted(args)?) {
+        Err(BringUpError::Launch(error @ LaunchError::Forbidden(_))) => {
+            eprintln!("{}", doctor::namespace_advice());
+            return Err(error.into());
+        }
+        other => other?,
+    };
+    announce(&brought);
     let deadline = started + Duration::from_secs(args.wait_timeout);
-    client::runtime()?.block_on(async {
-        let client = client::connect(&brought.dir).await?;
-        let wait = ready::Wait {
-            dir: &brought.dir,
-            client: &client,
-            since: brought.booted_at(),
-            deadline,
-        };
-        ready::server(&wait).await?;
-        client::forget_nodes(&client, &brought.changes.removed).await?;
-        for name in &brought.changes.relabelled {
-            if let Some(labels) = brought.labels.get(name) {
-                client::relabel_node(&client, name, labels).await?;
-            }
-        }
-        let names = status::ask(&brought.dir)?.nodes.into_keys().collect();
-        ready::nodes(&wait, names).await
-    })?;
+    client::runtime()?.block_on(settle(&brought, deadline))?;
     if args.export_netns {
-        let nodes = status::ask(&brought.dir)?.nodes;
-        let names: Vec<NodeName> = nodes
-            .keys()
-            .map(|name| NodeName::new(name))
-            .collect::<Result<_, _>>()?;
-        for path in export::publish(&brought.dir, &names)? {
-            eprintln!("named {}", path.display());
-        }
+        export(&brought.dir)?;
     }
-    status::print(&brought.dir)?;
+    status::print_table(&brought.dir)?;
     what_next(brought.dir.name(), started.elapsed());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Brings the API's objects in line with the lab, and waits for the nodes.
+async fn settle(brought: &Brought, deadline: Instant) -> anyhow::Result<()> {
+    let client = client::connect(&brought.dir).await?;
+    let wait = ready::Wait {
+        dir: &brought.dir,
+        client: &client,
+        since: brought.booted,
+        deadline,
+    };
+    let nodes = status::ask(&brought.dir)?
+        .lab
+        .spec
+        .nodes
+        .unwrap_or_default();
+    let names = nodes.iter().map(|node| node.name.clone()).collect();
+    wait.nodes(names).await?;
+    client::forget_nodes(&client, &brought.changes.removed).await?;
+    for node in &nodes {
+        if brought.changes.relabelled.contains(&node.name) {
+            client::relabel_node(&client, &node.name, &node.labels).await?;
+        }
+    }
+    Ok(())
+}
+
+fn announce(brought: &Brought) {
+    let name = brought.dir.name();
+    match brought.how {
+        How::New => {}
+        How::Resumed => eprintln!("lab {name} was killed; going on with what it kept"),
+        How::Running if brought.changes.is_empty() => eprintln!("lab {name} is up already"),
+        How::Running => eprintln!("lab {name} is up already; changing it"),
+    }
+    for (what, names) in [
+        ("added", &brought.changes.added),
+        ("removed", &brought.changes.removed),
+        ("relabelled", &brought.changes.relabelled),
+    ] {
+        if !names.is_empty() && brought.how != How::New {
+            eprintln!("{what}: {}", names.join(", "));
+        }
+    }
+}
+
+fn export(dir: &LabDir) -> anyhow::Result<()> {
+    let nodes = status::ask(dir)?.nodes;
+    let names: Result<Vec<NodeName>, _> = nodes.keys().map(|name| NodeName::new(name)).collect();
+    for path in export::publish(dir, &names?)? {
+        eprintln!("named {}", path.display());
+    }
+    Ok(())
+}
+
+fn what_next(name: &LabName, took: Duration) {
+    let lab = match name.as_str() {
+        crate::lab::topology::DEFAULT_NAME => String::new(),
+        other => format!(" --lab {other}"),
+    };
+    eprintln!(
+        "\nlab {name} is up after {:.1} s. Next:",
+        took.as_secs_f64()
+    );
+    eprintln!("  export KUBECONFIG=$(podnet kubeconfig{lab} --path)");
+    eprintln!("  podnet run web --image=pause{lab}     podnet get pods -o wide{lab}");
+    eprintln!("  podnet check{lab}     podnet shell{lab} node-1     podnet down{lab}");
 }
 
 /// The file with the flags over it.

@@ -1,6 +1,8 @@
 //! A cluster on one box: its topology, its supervisor and the way in.
 
+pub mod bring_up;
 pub mod control;
+pub mod doctor;
 pub mod enter;
 pub mod export;
 mod isolate;
