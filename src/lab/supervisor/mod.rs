@@ -67,8 +67,6 @@ pub enum SupervisorError {
     Reap { source: Errno },
     #[error("there is no node {0} in this lab")]
     NoSuchNode(NodeName),
-    #[error("node {0} is in this lab already")]
-    NodeExists(NodeName),
     #[error("cannot find the pods of node {node}")]
     Pods { node: NodeName, source: io::Error },
     #[error("there is no running pod {0} in this lab")]

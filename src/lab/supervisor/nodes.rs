@@ -22,7 +22,8 @@ pub struct Node {
 }
 
 impl Supervisor {
-    /// Has exactly the nodes in `wanted`, and remembers them. Idempotent.
+    /// Has exactly the nodes in `wanted`, and remembers them. Idempotent; where it
+    /// fails half-way it has, and remembers, the nodes that it got to.
     pub fn converge(&mut self, wanted: Vec<NodeSpec>) -> Result<Changes, SupervisorError> {
         let before = record(&self.lab, &self.positions);
         let names: BTreeSet<&NodeName> = wanted.iter().map(|node| &node.name).collect();
@@ -35,23 +36,24 @@ impl Supervisor {
         for name in &leaving {
             self.take_out(name)?;
         }
-        self.lab.nodes = wanted;
-        self.positions.retain(|name, _| names_has(&self.lab, name));
-        for spec in self.lab.nodes.clone() {
+        self.positions.retain(|name, _| names.contains(name));
+        let joined = wanted.iter().try_for_each(|spec| {
             match self.nodes.get_mut(&spec.name) {
                 // Its agent was told the old labels; its next start tells it these.
-                Some(node) => node.spec = spec,
-                None => self.put_in(spec)?,
+                Some(node) => node.spec = spec.clone(),
+                None => self.put_in(spec.clone())?,
             }
-        }
+            Ok(())
+        });
+        self.lab.nodes = wanted;
+        self.lab
+            .nodes
+            .retain(|spec| self.nodes.contains_key(&spec.name));
         self.remember()?;
-        Ok(changes_since(Some(&before), &self.lab))
+        joined.map(|()| changes_since(Some(&before), &self.lab))
     }
 
     pub fn add_node(&mut self, spec: NodeSpec) -> Result<Changes, SupervisorError> {
-        if self.nodes.contains_key(&spec.name) {
-            return Err(SupervisorError::NodeExists(spec.name));
-        }
         let mut wanted = self.lab.nodes.clone();
         wanted.push(spec);
         self.converge(wanted)
@@ -133,10 +135,6 @@ pub fn positions(record: &Record) -> BTreeMap<NodeName, u32> {
     named
         .filter_map(|(name, position)| Some((NodeName::new(name).ok()?, *position)))
         .collect()
-}
-
-fn names_has(lab: &Lab, name: &NodeName) -> bool {
-    lab.nodes.iter().any(|node| node.name == *name)
 }
 
 fn smallest_free<'a>(taken: impl Iterator<Item = &'a u32>) -> u32 {
