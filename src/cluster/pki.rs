@@ -115,7 +115,12 @@ impl Authority {
 
     /// A server certificate for the given IP addresses and DNS names.
     pub fn server_identity(&self, names: &[String]) -> Result<Identity, PkiError> {
-        self.sign("podnet-server", None, names, ExtendedKeyUsagePurpose::ServerAuth)
+        self.sign(
+            "podnet-server",
+            None,
+            names,
+            ExtendedKeyUsagePurpose::ServerAuth,
+        )
     }
 
     /// A client certificate: the common name is the Kubernetes user, the organization its group.
@@ -169,7 +174,9 @@ fn params(
     names: &[String],
 ) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(names)?;
-    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let today = jiff::Timestamp::now()
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .date();
     // rcgen's own type for a moment is not nameable from here, so the conversion is a closure.
     let midnight = |date: Date| {
         rcgen::date_time_ymd(
@@ -234,7 +241,8 @@ mod tests {
         let identity = authority
             .client_identity("system:node:node-1", "system:nodes")
             .unwrap();
-        let (_, pem) = x509_parser::pem::parse_x509_pem(identity.certificate_pem.as_bytes()).unwrap();
+        let (_, pem) =
+            x509_parser::pem::parse_x509_pem(identity.certificate_pem.as_bytes()).unwrap();
         let certificate = pem.parse_x509().unwrap();
         assert_eq!(
             certificate.subject().to_string(),
