@@ -16,6 +16,9 @@ use super::nodes::seconds;
 /// What runs as the pod's own pause process, with or without a tag.
 pub const PAUSE_IMAGES: [&str; 2] = ["pause", "registry.k8s.io/pause"];
 
+/// Container ids begin with it.
+const RUNTIME: &str = "podnet://";
+
 /// What a Pod object asks of the node it is bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodView {
@@ -30,6 +33,8 @@ pub struct PodView {
     pub finished: bool,
     /// What it had before, if anything: a hint on where to look first.
     pub address: Option<IpAddr>,
+    /// As last reported, without its scheme.
+    pub container_id: Option<String>,
     pub restarts: i32,
     /// Every condition but those that [`report`] writes.
     conditions: Vec<Value>,
@@ -95,6 +100,10 @@ pub fn pod_view(pod: &Pod) -> Result<PodView, String> {
             .map(|_| pod.metadata.deletion_grace_period_seconds.unwrap_or(0)),
         finished: matches!(phase, "Succeeded" | "Failed"),
         address: status.pod_ip.and_then(|ip| ip.parse().ok()),
+        container_id: statuses
+            .iter()
+            .find_map(|s| s.container_id.as_ref()?.strip_prefix(RUNTIME))
+            .map(str::to_owned),
         restarts: statuses.iter().map(|s| s.restart_count).max().unwrap_or(0),
         conditions: kept
             .filter(|condition| !written.contains(&condition.type_.as_str()))
@@ -215,7 +224,7 @@ fn container_status(container: &ContainerView, report: &PodReport) -> Value {
             since,
             ..
         } => {
-            id = json!(format!("podnet://{container_id}"));
+            id = json!(format!("{RUNTIME}{container_id}"));
             json!({"running": {"startedAt": seconds(*since)}})
         }
     };
