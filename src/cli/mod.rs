@@ -4,6 +4,7 @@
 //! codes: 0 yes, 1 no, 2 could not tell or wrong usage; a command that runs
 //! another passes its code on.
 
+mod agent;
 mod client;
 mod doctor;
 mod down;
@@ -54,6 +55,8 @@ enum Command {
     Node(node::Command),
     /// Serve the Kubernetes API; `up` does it for you
     Server(server::Args),
+    /// Be a node: claim a range, build its bridge, route to the other nodes
+    Agent(crate::agent::Args),
     #[command(hide = true)]
     Supervise(SuperviseArgs),
     #[command(hide = true)]
@@ -142,6 +145,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => doctor::run(&args),
         Command::Node(command) => node::run(&command),
         Command::Server(args) => serve(args),
+        Command::Agent(args) => agent::run(args),
         Command::Supervise(args) => {
             let name = args.lab.name()?;
             if args.init {

@@ -75,8 +75,8 @@ pub fn agent(
             "--node-ip",
             &listed(site.addresses.iter().map(IpNetwork::ip)),
         ])
-        .args([Path::new("--state-dir"), &dir.node(&node.name)])
-        .args(["--pods", "--static-neighbours"]);
+        .args([Path::new("--pods-dir"), &dir.pods(&node.name)])
+        .arg("--static-neighbours");
     for (key, value) in &node.labels {
         command.args(["--node-label", &format!("{key}={value}")]);
     }
