@@ -10,6 +10,7 @@ use crate::lab::control::Changes;
 use crate::lab::state::Record;
 use crate::lab::topology::{Lab, NodeSpec};
 use crate::model::NodeName;
+use crate::pod::{FoundSandbox, find_sandboxes};
 
 use super::service::Service;
 use super::site::Site;
@@ -95,9 +96,20 @@ impl Supervisor {
         if let Some(agent) = node.agent.pid() {
             end(agent);
         }
+        for sandbox in self.sandboxes(name)? {
+            end(Pid::from_raw(sandbox.pid));
+        }
         node.site.unplug()?;
         self.dir.remove_node(name)?;
         Ok(())
+    }
+
+    /// The node's pods that are alive.
+    pub fn sandboxes(&self, node: &NodeName) -> Result<Vec<FoundSandbox>, SupervisorError> {
+        find_sandboxes(&self.dir.pods(node)).map_err(|source| SupervisorError::Pods {
+            node: node.clone(),
+            source,
+        })
     }
 
     fn remember(&self) -> Result<(), SupervisorError> {

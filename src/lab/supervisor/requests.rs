@@ -99,7 +99,10 @@ impl Supervisor {
                 found.push((Ipc, mine("ipc")?));
             }
             Place::Pod { namespace, name } => {
-                return Err(SupervisorError::NoSuchPod(PodName::new(namespace, name)));
+                let pid = self.pod_pid(&PodName::new(namespace, name))?;
+                found.push((Net, open(format!("/proc/{pid}/ns/net"))?));
+                found.push((Uts, open(format!("/proc/{pid}/ns/uts"))?));
+                found.push((Ipc, open(format!("/proc/{pid}/ns/ipc"))?));
             }
         }
         let (kinds, descriptors) = found.into_iter().unzip();
@@ -107,5 +110,15 @@ impl Supervisor {
             reply: Reply::Namespaces(kinds),
             descriptors,
         })
+    }
+
+    fn pod_pid(&self, pod: &PodName) -> Result<i32, SupervisorError> {
+        for node in self.nodes.keys() {
+            let sandboxes = self.sandboxes(node)?;
+            if let Some(found) = sandboxes.into_iter().find(|found| found.pod == *pod) {
+                return Ok(found.pid);
+            }
+        }
+        Err(SupervisorError::NoSuchPod(pod.clone()))
     }
 }
