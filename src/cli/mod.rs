@@ -22,6 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::lab::LabDir;
+use crate::lab::bring_up::BringUpError;
 use crate::lab::launch;
 use crate::lab::topology::{DEFAULT_NAME, LabName, TopologyError};
 use crate::server;
@@ -126,13 +127,15 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(if error.is::<TopologyError>() {
-                USAGE
-            } else {
-                1
-            })
+            ExitCode::from(if is_usage(&error) { USAGE } else { 1 })
         }
     }
+}
+
+/// Whether what was asked for could never be, on any machine.
+fn is_usage(error: &anyhow::Error) -> bool {
+    let while_bringing_up = error.downcast_ref::<BringUpError>();
+    error.is::<TopologyError>() || matches!(while_bringing_up, Some(BringUpError::Topology(_)))
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use ipnetwork::IpNetwork;
 
 use crate::lab::bring_up::{BringUpError, Brought, How, bring_up};
+use crate::lab::control::Status;
 use crate::lab::launch::LaunchError;
 use crate::lab::topology::{LabFile, LabName, NodeMasks, Overrides};
 use crate::lab::{LabDir, doctor, export};
@@ -80,7 +81,7 @@ async fn settle(brought: &Brought, deadline: Instant) -> anyhow::Result<()> {
         since: brought.booted,
         deadline,
     };
-    let nodes = status::ask(&brought.dir)?
+    let nodes = Status::ask(&brought.dir)?
         .lab
         .spec
         .nodes
@@ -116,7 +117,7 @@ fn announce(brought: &Brought) {
 }
 
 fn export(dir: &LabDir) -> anyhow::Result<()> {
-    let nodes = status::ask(dir)?.nodes;
+    let nodes = Status::ask(dir)?.nodes;
     let names: Result<Vec<NodeName>, _> = nodes.keys().map(|name| NodeName::new(name)).collect();
     for path in export::publish(dir, &names?)? {
         eprintln!("named {}", path.display());

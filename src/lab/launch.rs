@@ -21,6 +21,7 @@ use std::process::{Command, Stdio};
 use thiserror::Error;
 
 use super::control::{Changes, Channel, ControlError, Reply, Request};
+use super::init::Init;
 use super::isolate::{self, IsolateError};
 use super::state::{LabDir, StateError};
 use super::supervisor::{self, SupervisorError};
@@ -113,9 +114,11 @@ pub fn supervise_inside(name: &LabName) -> Result<(), LaunchError> {
     let mut channel = take_channel()?;
     let api = take_listener()?;
     let dir = LabDir::new(name);
+    // While /proc is still the host's.
+    let init = Init::myself().map_err(failed("identify"))?;
     let booted = isolate::settle(name)
         .map_err(LaunchError::from)
-        .and_then(|()| supervisor::boot(&dir, &mut channel, api).map_err(LaunchError::from));
+        .and_then(|()| Ok(supervisor::boot(&dir, &mut channel, api, init)?));
     match booted {
         Ok((supervisor, changes)) => {
             channel.send(&Reply::Changed(changes), &[])?;
