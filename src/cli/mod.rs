@@ -5,6 +5,7 @@
 //! another passes its code on.
 
 mod agent;
+mod check;
 mod client;
 mod doctor;
 mod down;
@@ -46,6 +47,8 @@ enum Command {
     Status(status::Args),
     /// Open a shell, or run a command, inside a node or a pod
     Shell(shell::Args),
+    /// Try every pair of pods and nodes, and what must hold at rest
+    Check(check::Args),
     /// Print the lab's kubeconfig, or where it is
     Kubeconfig(KubeconfigArgs),
     /// Say whether this machine can run a lab, and how to mend it if not
@@ -141,6 +144,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Down(args) => down::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Shell(args) => shell::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Kubeconfig(args) => kubeconfig(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Node(command) => node::run(&command),
