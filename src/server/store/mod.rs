@@ -21,6 +21,8 @@
 mod backend;
 mod feed;
 mod object;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::collections::{BTreeMap, VecDeque};
