@@ -200,7 +200,7 @@ fn print_structured<T: serde::Serialize>(format: Format, value: &T) -> anyhow::R
     match format {
         Format::Table => return Ok(false),
         Format::Json => println!("{}", serde_json::to_string_pretty(value)?),
-        Format::Yaml => print!("{}", serde_saphyr::to_string(value)?),
+        Format::Yaml => println!("{}", serde_saphyr::to_string(value)?.trim_end()),
     }
     Ok(true)
 }
