@@ -1,9 +1,11 @@
 //! What a person can get wrong, and what he is told. None of it starts a lab.
 
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
+use std::process::{Command, Output, Stdio};
 
-use crate::place::Place;
+use crate::place::{Place, eventually, text};
 
 #[test]
 fn wrong_flags_are_wrong_usage_and_say_what_would_be_right() {
@@ -132,4 +134,55 @@ fn a_state_directory_that_others_may_write_is_refused() {
     let (code, said) = place.refused(&["up"]);
     assert_eq!(code, 1);
     assert!(said.contains("is not a directory of ours alone"), "{said}");
+}
+
+/// In a user namespace of the test's own that allows no further one.
+#[test]
+fn forbidden_user_namespaces_are_said_with_the_setting() {
+    let Some(place) = Place::ordinary() else {
+        return;
+    };
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped, only root can map a whole user namespace");
+        return;
+    }
+    let mend = "sysctl -w user.max_user_namespaces=";
+    let up = where_forbidden(&place.command(&["up"]));
+    let said = text(&up.stderr);
+    assert_eq!(up.status.code(), Some(1), "{said}");
+    assert!(said.contains("no namespaces for a lab"), "{said}");
+    assert!(said.contains(mend), "{said}");
+    let doctor = where_forbidden(&place.command(&["doctor"]));
+    let found = text(&doctor.stdout);
+    assert_eq!(doctor.status.code(), Some(1), "{found}");
+    assert!(found.contains(mend), "{found}");
+}
+
+fn where_forbidden(command: &Command) -> Output {
+    // The shell waits for its user ids, then becomes the root of its namespace
+    // by another exec, and forbids.
+    let script = "read mapped; \
+                  exec sh -c 'echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"' sh \"$@\"";
+    let mut shell = Command::new("unshare");
+    shell.args(["--user", "sh", "-c", script, "sh"]);
+    shell.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        value.map(|value| shell.env(name, value));
+    }
+    shell
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = shell.spawn().expect("unshare runs");
+    let ids = eventually("the child left our user namespace", || {
+        let own = fs::read_link("/proc/self/ns/user").ok()?;
+        let its = fs::read_link(format!("/proc/{}/ns/user", child.id())).ok()?;
+        (own != its).then(|| format!("/proc/{}", child.id()))
+    });
+    for map in ["uid_map", "gid_map"] {
+        fs::write(format!("{ids}/{map}"), "0 0 65536").expect("mapped");
+    }
+    let mut input = child.stdin.take().expect("its input");
+    input.write_all(b"go\n").expect("told");
+    child.wait_with_output().expect("its end")
 }

@@ -307,3 +307,103 @@ fn a_node_that_cannot_become_ready_is_explained() {
     assert!(refusal.contains("node-1"), "{refusal}");
     assert!(refusal.contains("agent.log"), "{refusal}");
 }
+
+#[test]
+fn pods_are_entered_and_go_with_their_node() {
+    let Some(place) = Place::new() else { return };
+    place.ok(&["up", "--nodes", "2"]);
+    for (pod, node) in [("one", "node-1"), ("two", "node-2")] {
+        place.ok(&["run", pod, "--image=pause", "--node", node]);
+    }
+    let address = |pod: &str| {
+        eventually("the pod has an address", || {
+            let args = ["shell", pod, "--", "ip", "-4", "-o", "addr", "show", "eth0"];
+            let shown = place.podnet(&args);
+            let shown = text(&shown.stdout);
+            let field = shown.split_whitespace().nth(3)?;
+            Some(field.split('/').next()?.to_owned())
+        })
+    };
+    let (one, two) = (address("one"), address("two"));
+    assert!(one.starts_with("10.244."), "{one}");
+    place.ok(&["shell", "one", "--", "ping", "-c1", "-W5", &two]);
+    assert_eq!(place.ok(&["shell", "two", "--", "hostname"]), "two\n");
+
+    let pids = |of: &str| place.ok(&["shell", "underlay", "--", "pgrep", "-f", of]);
+    assert_eq!(pids("podnet-pause.*nodes/node-2").lines().count(), 1);
+    place.ok(&["node", "remove", "node-2"]);
+    let gone = place.podnet(&[
+        "shell",
+        "underlay",
+        "--",
+        "pgrep",
+        "-f",
+        "podnet-pause.*nodes/node-2",
+    ]);
+    assert_eq!(gone.status.code(), Some(1), "{}", text(&gone.stdout));
+    assert_eq!(pids("podnet-pause.*nodes/node-1").lines().count(), 1);
+    let (_, missing) = place.refused(&["shell", "two", "--", "true"]);
+    assert!(missing.contains("no running pod default/two"), "{missing}");
+}
+
+#[test]
+fn pods_keep_talking_while_server_and_agents_die() {
+    let Some(place) = Place::new() else { return };
+    place.ok(&["up", "--nodes", "2"]);
+    for (pod, node) in [("one", "node-1"), ("two", "node-2")] {
+        place.ok(&["run", pod, "--image=pause", "--node", node]);
+    }
+    let two = eventually("the pod has an address", || {
+        let shown = place.podnet(&["shell", "two", "--", "hostname", "-I"]);
+        Some(text(&shown.stdout).split_whitespace().next()?.to_owned())
+    });
+    eventually("the pods reach each other", || {
+        let ping = ["shell", "one", "--", "ping", "-c1", "-W1", &two];
+        place.podnet(&ping).status.success().then_some(())
+    });
+    let mut ping = place
+        .command(&["shell", "one", "--", "ping", "-i0.05", "-c40", "-W5", &two])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("ping starts");
+    let running = || ["server", "node-1", "node-2"].map(|it| pid_of(&place, "default", it));
+    for _ in 0..3 {
+        let old = eventually("all of them run", || {
+            let pids = running();
+            pids.iter().all(Option::is_some).then_some(pids)
+        });
+        let pids = old.iter().flatten().map(i64::to_string);
+        let kill = format!("kill -9 {}", pids.collect::<Vec<_>>().join(" "));
+        place.ok(&["shell", "underlay", "--", "sh", "-c", &kill]);
+        eventually("others took their place", || {
+            let mut pairs = running().into_iter().zip(old);
+            let replaced = |(new, old): (Option<i64>, _)| new.is_some() && new != old;
+            pairs.all(replaced).then_some(())
+        });
+    }
+    assert!(ping.wait().expect("ping ends").success());
+    let output = ping.stdout.take().map(std::io::read_to_string);
+    let output = output.expect("its output").expect("text");
+    assert!(output.contains(" 0% packet loss"), "{output}");
+    eventually("ready again", || {
+        let ready = ["node-1", "node-2"].map(|node| is_ready(&place, "default", node));
+        (ready == [true, true]).then_some(())
+    });
+}
+
+#[test]
+fn every_family_has_its_lab() {
+    for (ranges, addresses) in [
+        ("fd00:10:244::/56", &["fd00:172:30::c"][..]),
+        (
+            "10.244.0.0/16,fd00:10:244::/56",
+            &["172.30.0.12", "fd00:172:30::c"],
+        ),
+    ] {
+        let Some(place) = Place::new() else { return };
+        place.ok(&["up", "--nodes", "2", "--cluster-cidr", ranges]);
+        for address in addresses {
+            place.ok(&["shell", "node-1", "--", "ping", "-c1", "-W5", address]);
+        }
+    }
+}
