@@ -8,6 +8,7 @@ mod agent;
 mod api;
 mod check;
 mod client;
+mod demo;
 mod doctor;
 mod down;
 mod node;
@@ -51,6 +52,8 @@ enum Command {
     Shell(shell::Args),
     /// Try every pair of pods and nodes, and what must hold at rest
     Check(check::Args),
+    /// A tour: a lab, pods, routes, pings, a check, a repair, and down
+    Demo(demo::Args),
     /// Create a pod and run an image in it
     Run(api::RunArgs),
     /// List pods, nodes and other objects
@@ -155,6 +158,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(&args),
         Command::Shell(args) => shell::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Run(args) => api::run(&args),
         Command::Get(args) => api::get(&args),
         Command::Delete(args) => api::delete(&args),
