@@ -5,6 +5,7 @@ use std::fs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::lifecycle::pid_of;
 use crate::place::{Place, eventually, init_of, text};
 
 /// Pods with these names, running; each on the node given.
@@ -290,11 +291,7 @@ fn kills_at_any_moment_end_in_a_fabric_that_holds() {
     let place = Place::new();
     place.ok(&["up", "--nodes", "3"]);
     run_pods(&place, &[("first", "node-1")]);
-    let victims = [
-        "podnet server",
-        "podnet agent --node-name node-1",
-        "podnet agent --node-name node-2",
-    ];
+    let victims = ["server", "node-1", "node-2"];
     for (round, victim) in victims.iter().cycle().take(9).enumerate() {
         std::thread::scope(|scope| {
             let place = &place;
@@ -307,7 +304,10 @@ fn kills_at_any_moment_end_in_a_fabric_that_holds() {
             });
             scope.spawn(move || {
                 // At a moment that differs from round to round.
-                let script = format!("sleep 0.0{round}; pkill -9 -f '{victim}' || true");
+                let Some(pid) = pid_of(place, "default", victim) else {
+                    return;
+                };
+                let script = format!("sleep 0.0{round}; kill -9 {pid} || true");
                 place.ok(&["shell", "underlay", "--", "sh", "-c", &script]);
             });
         });

@@ -42,7 +42,7 @@ fn node_names(place: &Place, lab: &str) -> Vec<String> {
         .collect()
 }
 
-fn pid_of(place: &Place, lab: &str, service: &str) -> Option<i64> {
+pub fn pid_of(place: &Place, lab: &str, service: &str) -> Option<i64> {
     let status = place.status(lab);
     if service == "server" {
         return status["server"]["pid"].as_i64();
