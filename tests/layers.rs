@@ -21,7 +21,10 @@ fn every_layer_uses_only_those_above_it() {
             continue;
         }
         let Some(layer) = LAYERS.iter().position(|layer| *layer == stem) else {
-            faults.push(format!("{}: is no layer in tests/layers.rs", path.display()));
+            faults.push(format!(
+                "{}: is no layer in tests/layers.rs",
+                path.display()
+            ));
             continue;
         };
         for file in rust_files(&path) {
