@@ -1,1 +1,192 @@
-//! The command line.
+//! The command line: what can be asked, and how answers and refusals look.
+//!
+//! Results go to standard output, everything else to standard error. Exit
+//! codes: 0 yes, 1 no, 2 could not tell or wrong usage; a command that runs
+//! another passes its code on.
+
+mod agent;
+mod client;
+mod doctor;
+mod down;
+mod node;
+mod ready;
+mod shell;
+mod status;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::lab::LabDir;
+use crate::lab::launch;
+use crate::lab::topology::{DEFAULT_NAME, LabName, TopologyError};
+use crate::server;
+
+const USAGE: u8 = 2;
+
+/// A Kubernetes-style pod network on one Linux box.
+#[derive(Debug, Parser)]
+#[command(name = "podnet", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring a lab up, or make the one that is up as asked
+    Up(up::Args),
+    /// Take a lab down and remove what it kept
+    Down(down::Args),
+    /// Show a lab's nodes and processes
+    Status(status::Args),
+    /// Open a shell, or run a command, inside a node or a pod
+    Shell(shell::Args),
+    /// Print the lab's kubeconfig, or where it is
+    Kubeconfig(KubeconfigArgs),
+    /// Say whether this machine can run a lab, and how to mend it if not
+    Doctor(doctor::Args),
+    /// Add a node to a lab that is up, or take one away
+    #[command(subcommand)]
+    Node(node::Command),
+    /// Serve the Kubernetes API; `up` does it for you
+    Server(server::Args),
+    /// Be a node: claim a range, build its bridge, route to the other nodes
+    Agent(crate::agent::Args),
+    #[command(hide = true)]
+    Supervise(SuperviseArgs),
+    #[command(hide = true)]
+    Probe(doctor::ProbeArgs),
+}
+
+/// Which lab a command is about.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LabArg {
+    /// The lab's name [default: default]
+    #[arg(long, env = "PODNET_LAB", value_name = "NAME")]
+    lab: Option<String>,
+}
+
+impl LabArg {
+    pub fn name(&self) -> Result<LabName, TopologyError> {
+        LabName::new(self.lab.as_deref().unwrap_or(DEFAULT_NAME))
+    }
+
+    pub fn dir(&self) -> Result<LabDir, TopologyError> {
+        Ok(LabDir::new(&self.name()?))
+    }
+
+    /// The directory of a lab that must be up.
+    pub fn live_dir(&self) -> anyhow::Result<LabDir> {
+        let dir = self.dir()?;
+        if !dir.is_live()? {
+            anyhow::bail!("lab {} is not up; `podnet up` starts it", dir.name());
+        }
+        Ok(dir)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Table,
+    Json,
+    Yaml,
+}
+
+#[derive(Debug, clap::Args)]
+struct KubeconfigArgs {
+    #[command(flatten)]
+    lab: LabArg,
+    /// Print the file's path, not its contents
+    #[arg(long)]
+    path: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct SuperviseArgs {
+    #[command(flatten)]
+    lab: LabArg,
+    /// Be PID 1 of the namespaces that the parent made
+    #[arg(long)]
+    init: bool,
+}
+
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("PODNET_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<TopologyError>() {
+                USAGE
+            } else {
+                1
+            })
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Up(args) => up::run(&args),
+        Command::Down(args) => down::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Shell(args) => shell::run(&args),
+        Command::Kubeconfig(args) => kubeconfig(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Node(command) => node::run(&command),
+        Command::Server(args) => serve(args),
+        Command::Agent(args) => agent::run(args),
+        Command::Supervise(args) => {
+            let name = args.lab.name()?;
+            if args.init {
+                launch::supervise_inside(&name)?;
+            } else {
+                launch::supervise_outside(&name)?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Probe(args) => doctor::probe(&args),
+    }
+}
+
+fn serve(args: server::Args) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let shutdown = async move {
+            terminate.recv().await;
+        };
+        anyhow::Ok(server::run(args, shutdown).await?)
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn kubeconfig(args: &KubeconfigArgs) -> anyhow::Result<ExitCode> {
+    let path: PathBuf = args.lab.live_dir()?.kubeconfig();
+    if args.path {
+        println!("{}", path.display());
+    } else {
+        print!("{}", std::fs::read_to_string(&path)?);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints `value` as asked; `None` asks for a table, which is the caller's.
+fn print_structured<T: serde::Serialize>(format: Format, value: &T) -> anyhow::Result<bool> {
+    match format {
+        Format::Table => return Ok(false),
+        Format::Json => println!("{}", serde_json::to_string_pretty(value)?),
+        Format::Yaml => print!("{}", serde_saphyr::to_string(value)?),
+    }
+    Ok(true)
+}

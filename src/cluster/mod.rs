@@ -1,4 +1,23 @@
-//! What podnet says to a Kubernetes API.
+//! What podnet says to a Kubernetes API: the embedded server's or a real one's.
+//!
+//! Objects are parsed once, here, into what the agent needs; one that cannot be
+//! parsed is skipped and named, and never wedges a watch.
 
+mod claims;
+mod client;
 pub mod kubeconfig;
+mod nodes;
 pub mod pki;
+mod pods;
+mod watch;
+
+pub use claims::{CLAIM_NAMESPACE, ClaimError, claim};
+pub use client::{ApiError, connect, is_conflict, is_gone, is_not_found};
+pub use nodes::{
+    Health, NodeView, Registration, heartbeat, node_view, register, set_pod_cidrs, set_status,
+};
+pub use pods::{
+    ContainerView, PAUSE_IMAGES, PodReport, PodState, PodView, delete_pod, is_pause_image,
+    pod_view, report,
+};
+pub use watch::{Change, watch_nodes, watch_pods};

@@ -158,13 +158,14 @@ impl Kernel for Fake {
         Ok(())
     }
 
+    fn find(&self, id: &AttachmentId) -> Result<Option<Slot>, KernelError> {
+        let found = self.state().name_of(id);
+        Ok(found.as_deref().and_then(Slot::of_link))
+    }
+
     fn detach(&self, id: &AttachmentId) -> Result<Option<Slot>, KernelError> {
         let mut state = self.state();
-        let found = state
-            .links
-            .iter()
-            .find(|(_, link)| link.alternative_name.as_ref() == Some(id));
-        let Some(name) = found.map(|(name, _)| name.clone()) else {
+        let Some(name) = state.name_of(id) else {
             return Ok(None);
         };
         state.bury(&name);
@@ -252,6 +253,12 @@ impl State {
 
     fn link(&mut self, name: &str) -> Result<&mut Link, Errno> {
         self.links.get_mut(name).ok_or(Errno::ENODEV)
+    }
+
+    fn name_of(&self, id: &AttachmentId) -> Option<String> {
+        let mut links = self.links.iter();
+        let found = links.find(|(_, link)| link.alternative_name.as_ref() == Some(id));
+        found.map(|(name, _)| name.clone())
     }
 
     fn create_bridge(&mut self, name: &LinkName, mac: Mac, mtu_bytes: u32) -> Result<(), Errno> {

@@ -51,6 +51,9 @@ pub trait Kernel: Send + Sync + 'static {
         sandbox: &Self::Sandbox,
     ) -> Result<(), KernelError>;
 
+    /// Where an attachment is, if it is committed.
+    fn find(&self, id: &AttachmentId) -> Result<Option<Slot>, KernelError>;
+
     /// Free the name and the address of an attachment at once; the link itself
     /// waits in the dead group for [`Kernel::reap`]. `None`: there was none.
     fn detach(&self, id: &AttachmentId) -> Result<Option<Slot>, KernelError>;

@@ -1,5 +1,6 @@
 //! Names: of nodes, pods, links and attachments.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use thiserror::Error;
@@ -104,7 +105,7 @@ impl fmt::Display for PodName {
 
 /// A link's first name, as `dev_valid_name` in net/core/dev.c takes it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkName(String);
+pub struct LinkName(Cow<'static, str>);
 
 impl LinkName {
     pub fn new(name: &str) -> Result<LinkName, NameError> {
@@ -112,7 +113,13 @@ impl LinkName {
         if !fits || name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace()) {
             return Err(NameError::NotLinkName(name.to_owned()));
         }
-        Ok(LinkName(name.to_owned()))
+        Ok(LinkName(Cow::Owned(name.to_owned())))
+    }
+
+    /// A name that podnet itself gives; its length is checked when it is compiled.
+    pub const fn constant(name: &'static str) -> LinkName {
+        assert!(!name.is_empty() && name.len() <= MAX_LINK_NAME);
+        LinkName(Cow::Borrowed(name))
     }
 
     pub fn as_str(&self) -> &str {

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnetwork::IpNetwork;
 
 use crate::ipam;
-use crate::model::{LinkName, Slot};
+use crate::model::Slot;
 
 use super::op::{Op, Plan};
-use super::state::{Bridge, Desired, Neighbour, Observed, Port, Route};
+use super::state::{BRIDGE_NAME, Bridge, Desired, Neighbour, Observed, Port, Route};
 
 /// Pure and total. `diff` of a state that was reached is empty.
 pub fn diff(desired: &Desired, observed: &Observed) -> Plan {
@@ -160,10 +160,7 @@ fn add_routes(desired: &Desired, observed: &Observed, plan: &mut Plan) -> Vec<Ro
 }
 
 fn remove_bridge(desired: &Desired, observed: &Observed, plan: &mut Plan) {
-    if desired.bridge.is_none()
-        && observed.bridge.is_some()
-        && let Ok(name) = LinkName::new(super::BRIDGE)
-    {
-        plan.push(Op::DeleteBridge(name));
+    if desired.bridge.is_none() && observed.bridge.is_some() {
+        plan.push(Op::DeleteBridge(BRIDGE_NAME));
     }
 }

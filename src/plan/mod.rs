@@ -15,6 +15,6 @@ pub use desired::{Complaint, NodeConfig, Peer, desired};
 pub use diff::diff;
 pub use op::{Op, Plan};
 pub use state::{
-    BRIDGE, Bridge, DEAD_GROUP, Desired, GROUP, Neighbour, Observed, ObservedBridge, PROTOCOL,
-    Port, Route, Sysctl, Uplink,
+    BRIDGE, BRIDGE_NAME, Bridge, DEAD_GROUP, Desired, GROUP, Neighbour, Observed, ObservedBridge,
+    PROTOCOL, Port, Route, Sysctl, Uplink,
 };

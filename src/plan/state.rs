@@ -9,6 +9,8 @@ use crate::model::{LinkName, Mac, NodeCidrs, PodName, Slot};
 
 /// The bridge every pod of a node is plugged into.
 pub const BRIDGE: &str = "cbr0";
+/// [`BRIDGE`] as a name.
+pub const BRIDGE_NAME: LinkName = LinkName::constant(BRIDGE);
 /// Our number in `rtm_protocol` and `NDA_PROTOCOL`: what carries it is ours,
 /// what does not is never touched. Unassigned in linux/rtnetlink.h.
 pub const PROTOCOL: u8 = 112;

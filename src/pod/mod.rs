@@ -1,1 +1,19 @@
 //! The pod runtime.
+//!
+//! Each pod has a directory named after its uid, and in it the socket of its
+//! `podnet-pause`. There is no other record: a pod is alive if its pause
+//! process answers. So an agent that was killed finds its pods again, and
+//! nothing has to be kept in step.
+
+mod find;
+mod runtime;
+
+pub use find::{FoundSandbox, find_sandbox, find_sandboxes};
+pub use runtime::{PauseSandbox, Runtime, pause_program};
+
+/// The pause process listens on it, in the pod's directory.
+pub const SOCKET: &str = "sandbox.sock";
+/// What a connection says to make the pause process end.
+pub const STOP: u8 = b's';
+/// Holds `namespace/name`, in the pod's directory.
+const NAME_FILE: &str = "pod";

@@ -1,1 +1,149 @@
-//! The embedded API server.
+//! The embedded API server: Kubernetes' REST over TLS, a durable store, and the controllers.
+//!
+//! ```text
+//!  connection ─► rest (verbs) ─► store ─► redb
+//!      │           │  │            ▲
+//!     tls    resource table        └── controllers
+//!            (kinds, selector, table, discovery)
+//! ```
+//!
+//! Everything about a kind is one row of the table in [`resource`]; the verbs know no kinds. A resource
+//! that is not in the table is not in discovery and answers 404, as in Kubernetes.
+
+mod args;
+mod bootstrap;
+mod connection;
+mod discovery;
+mod kinds;
+mod object;
+mod random;
+mod request;
+mod resource;
+mod rest;
+mod selector;
+mod status;
+mod store;
+mod table;
+mod tls;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::task::{JoinError, JoinSet};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+pub use args::{Args, ArgsError, run};
+pub use tls::{TlsError, TlsFiles};
+
+use rest::Api;
+use store::{RedbBackend, Store, StoreError, Writer};
+
+/// What a server needs.
+pub struct ServerConfig {
+    /// The redb file; made if absent, locked while the server runs.
+    pub store: PathBuf,
+    /// Client certificates are required and must chain to `tls.ca`.
+    pub tls: TlsFiles,
+    /// Bound already; `serve` makes them non-blocking.
+    pub listeners: Vec<std::net::TcpListener>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot serve on a listening socket")]
+    Listener { source: io::Error },
+    #[error("cannot prepare the built-in objects: {why}")]
+    Bootstrap { why: String },
+    #[error("a part of the server ended by itself")]
+    Ended { source: Option<JoinError> },
+}
+
+/// Serves until `shutdown` resolves; watches then end and requests in flight get a second.
+///
+/// # Errors
+/// As [`Server::start`] and [`Server::run`].
+pub async fn serve(
+    config: ServerConfig,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServerError> {
+    Server::start(config).await?.run(shutdown).await
+}
+
+/// A server whose store is loaded and whose listeners accept.
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    stopping: CancellationToken,
+    parts: JoinSet<()>,
+    writer: Writer,
+}
+
+impl Server {
+    /// Loads the store and starts to answer on every listener.
+    pub async fn start(config: ServerConfig) -> Result<Server, ServerError> {
+        let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(&config.tls)?));
+        let (store, writer) = Store::open(RedbBackend::open(&config.store)?)?;
+        bootstrap::create_namespaces(&store)
+            .await
+            .map_err(|error| ServerError::Bootstrap {
+                why: error.to_string(),
+            })?;
+        let stopping = CancellationToken::new();
+        let api = Arc::new(Api {
+            store,
+            stopping: stopping.clone(),
+        });
+        let mut parts = JoinSet::new();
+        let mut addresses = Vec::new();
+        for listener in config.listeners {
+            let (listener, address) =
+                listen(listener).map_err(|source| ServerError::Listener { source })?;
+            addresses.push(address);
+            parts.spawn(connection::serve(listener, acceptor.clone(), api.clone()));
+        }
+        Ok(Server {
+            addresses,
+            stopping,
+            parts,
+            writer,
+        })
+    }
+
+    /// Where it listens, in the order of the listeners.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Serves until `shutdown`.
+    ///
+    /// # Errors
+    /// When the store fails: nothing more could be promised to be durable, and a new start finds out
+    /// what is on disk. Or when one of the server's own tasks ends.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
+        let ended = tokio::select! {
+            () = shutdown => Ok(()),
+            () = self.writer.ended() => Err(ServerError::Ended { source: None }),
+            Some(part) = self.parts.join_next() => Err(ServerError::Ended { source: part.err() }),
+        };
+        self.stopping.cancel();
+        while self.parts.join_next().await.is_some() {}
+        // No handle to the store is left now, so its writer ends.
+        self.writer.ended().await;
+        self.writer.join()?;
+        ended
+    }
+}
+
+fn listen(listener: std::net::TcpListener) -> io::Result<(TcpListener, SocketAddr)> {
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    Ok((TcpListener::from_std(listener)?, address))
+}

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use ipnetwork::IpNetwork;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::LinkAttribute;
+use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use nix::errno::Errno;
 use rtnetlink::LinkUnspec;
 
@@ -174,27 +174,48 @@ fn out_of_range(slot: Slot, cidr: IpNetwork) -> KernelError {
     )
 }
 
+pub fn find(socket: &mut Socket, id: &AttachmentId) -> Result<Option<Slot>, KernelError> {
+    let committed = |link: &LinkMessage| alias(link).is_some();
+    let link = lookup(socket, id)?.filter(committed);
+    Ok(link.as_ref().and_then(name).and_then(Slot::of_link))
+}
+
 pub fn detach(socket: &mut Socket, id: &AttachmentId) -> Result<Option<Slot>, KernelError> {
-    let found = socket.get(format!("find link {id}"), &message::link_by_attachment(id));
-    let link = match found {
-        Ok(RouteNetlinkMessage::NewLink(link)) => link,
-        Ok(_) => return Ok(None),
-        Err(error) if error.refusal() == Refusal::NoDevice => return Ok(None),
-        Err(error) => return Err(error),
+    let Some(link) = lookup(socket, id)? else {
+        return Ok(None);
     };
-    let name = link
-        .attributes
+    let name = name(&link).unwrap_or_default();
+    let mut requests = bury(link.header.index, name);
+    requests.push(message::delete_alternative_name(link.header.index, id));
+    socket.batch(&requests)?;
+    Ok(Slot::of_link(name))
+}
+
+fn lookup(socket: &mut Socket, id: &AttachmentId) -> Result<Option<LinkMessage>, KernelError> {
+    match socket.get(format!("find link {id}"), &message::link_by_attachment(id)) {
+        Ok(RouteNetlinkMessage::NewLink(link)) => Ok(Some(link)),
+        Ok(_) => Ok(None),
+        Err(error) if error.refusal() == Refusal::NoDevice => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn name(link: &LinkMessage) -> Option<&str> {
+    link.attributes
         .iter()
         .find_map(|attribute| match attribute {
             LinkAttribute::IfName(name) => Some(name.as_str()),
             _ => None,
-        });
-    let slot = name.and_then(Slot::of_link);
-    let index = link.header.index;
-    let mut requests = bury(index, name.unwrap_or_default());
-    requests.push(message::delete_alternative_name(index, id));
-    socket.batch(&requests)?;
-    Ok(slot)
+        })
+}
+
+fn alias(link: &LinkMessage) -> Option<&str> {
+    link.attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::IfAlias(alias) => Some(alias.as_str()),
+            _ => None,
+        })
 }
 
 pub fn retire(socket: &mut Socket, slot: Slot) -> Result<(), KernelError> {

@@ -77,6 +77,10 @@ impl Kernel for Linux {
         attach::mend_sandbox(attach, slot, sandbox)
     }
 
+    fn find(&self, id: &AttachmentId) -> Result<Option<Slot>, KernelError> {
+        attach::find(&mut self.socket(), id)
+    }
+
     fn detach(&self, id: &AttachmentId) -> Result<Option<Slot>, KernelError> {
         attach::detach(&mut self.socket(), id)
     }

@@ -1,0 +1,346 @@
+//! What takes time, done beside the event loop. Every job ends as a [`Job`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use kube::Client;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tracing::warn;
+
+use crate::cluster::{self, PodReport, PodView};
+use crate::ipam;
+use crate::kernel::linux::Linux;
+use crate::kernel::{Attach, Kernel, KernelError, attach_first_free};
+use crate::model::{AttachmentId, LinkName, NodeCidrs, PodName, Slot};
+use crate::plan::{BRIDGE_NAME, Observed};
+
+use super::event::Job;
+use super::pods::StartError;
+use super::runtime::{PodIdentity, PodRuntime};
+
+/// The pod's interface.
+const INTERFACE: LinkName = LinkName::constant("eth0");
+/// How many pods are started at a time: more only wait for each other at the
+/// kernel's rtnl lock.
+const STARTS_AT_ONCE: usize = 4;
+
+/// Between tries to take an object away.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+pub struct Jobs<R: PodRuntime> {
+    shared: Arc<Shared<R>>,
+    running: JoinSet<Option<Job<R::Sandbox>>>,
+    starts: Arc<Semaphore>,
+}
+
+struct Shared<R> {
+    client: Client,
+    runtime: Option<Arc<R>>,
+    cidrs: NodeCidrs,
+    kernel: Linux,
+    /// Deleting many links takes long; it does not hold up an attachment.
+    reaper: Linux,
+    mtu_bytes: AtomicU32,
+    /// Where to look for a free slot: behind the last one given.
+    cursor: AtomicU32,
+}
+
+impl<R: PodRuntime> Jobs<R> {
+    pub fn new(
+        client: Client,
+        runtime: Option<Arc<R>>,
+        cidrs: NodeCidrs,
+    ) -> Result<Jobs<R>, KernelError> {
+        let shared = Shared {
+            client,
+            runtime,
+            cidrs,
+            kernel: Linux::open()?,
+            reaper: Linux::open()?,
+            mtu_bytes: AtomicU32::new(1500),
+            cursor: AtomicU32::new(Slot::FIRST.offset()),
+        };
+        Ok(Jobs {
+            shared: Arc::new(shared),
+            running: JoinSet::new(),
+            starts: Arc::new(Semaphore::new(STARTS_AT_ONCE)),
+        })
+    }
+
+    pub fn runs_pods(&self) -> bool {
+        self.shared.runtime.is_some()
+    }
+
+    /// The next job that ended; `None` if there is none under way.
+    pub async fn next(&mut self) -> Option<Job<R::Sandbox>> {
+        while let Some(ended) = self.running.join_next().await {
+            match ended {
+                Ok(Some(job)) => return Some(job),
+                Ok(None) => {}
+                Err(error) => warn!("a job failed: {error}"),
+            }
+        }
+        None
+    }
+
+    /// Whether nothing is being started.
+    pub fn idle(&self) -> bool {
+        self.starts.available_permits() == STARTS_AT_ONCE
+    }
+
+    pub fn container_id<'a>(&'a self, sandbox: &'a R::Sandbox) -> &'a str {
+        match &self.shared.runtime {
+            Some(runtime) => runtime.container_id(sandbox),
+            None => "",
+        }
+    }
+
+    pub fn attachment_id(&self, sandbox: &R::Sandbox) -> Option<String> {
+        let id = attachment(self.container_id(sandbox)).ok()?;
+        Some(id.as_str().to_owned())
+    }
+
+    /// Make the sandbox unless there is one, and plug it in unless it is.
+    pub fn start(
+        &mut self,
+        view: PodView,
+        sandbox: Option<Arc<R::Sandbox>>,
+        prefer: Option<Slot>,
+        observed: Option<&Observed>,
+    ) {
+        if let Some(uplink) = observed.and_then(|o| o.uplink.as_ref()) {
+            self.shared
+                .mtu_bytes
+                .store(uplink.mtu_bytes, Ordering::Relaxed);
+        }
+        let shared = Arc::clone(&self.shared);
+        let starts = Arc::clone(&self.starts);
+        self.running.spawn(async move {
+            // Closed never; an error would only mean one start more at a time.
+            let _permit = starts.acquire().await.ok();
+            let runtime = shared.runtime.clone()?;
+            let uid = view.uid.clone();
+            let made = match sandbox {
+                Some(sandbox) => Ok(sandbox),
+                None => runtime.start(&identity(&view)).await.map(Arc::new),
+            };
+            let (sandbox, result) = match made {
+                Ok(sandbox) => {
+                    let plugged = plug_in(&shared, &view.pod, &sandbox, prefer).await;
+                    (Some(sandbox), plugged)
+                }
+                Err(error) => (None, Err(error.into())),
+            };
+            Some(Job::Started {
+                uid,
+                sandbox,
+                result,
+            })
+        });
+    }
+
+    /// Say when the sandbox ends.
+    pub fn watch(&mut self, uid: &str, sandbox: Arc<R::Sandbox>) {
+        let Some(runtime) = self.shared.runtime.clone() else {
+            return;
+        };
+        let uid = uid.to_owned();
+        self.running.spawn(async move {
+            runtime.ended(&sandbox).await;
+            let container_id = runtime.container_id(&sandbox).to_owned();
+            Some(Job::Ended { uid, container_id })
+        });
+    }
+
+    /// End the sandbox, free its address, then take the object away.
+    pub fn stop(
+        &mut self,
+        view: &PodView,
+        sandbox: Option<Arc<R::Sandbox>>,
+        grace: Duration,
+        delete_object: bool,
+    ) {
+        let shared = Arc::clone(&self.shared);
+        let (pod, uid) = (view.pod.clone(), view.uid.clone());
+        let delete_object = delete_object && view.deletion_grace_seconds.is_some();
+        self.running.spawn(async move {
+            if let (Some(sandbox), Some(runtime)) = (sandbox, &shared.runtime) {
+                runtime.stop(&sandbox, grace).await;
+                detach(&shared, runtime.container_id(&sandbox)).await;
+            }
+            if delete_object {
+                delete_until_done(&shared.client, &pod, &uid).await;
+            }
+            Some(Job::Stopped { uid })
+        });
+    }
+
+    /// A sandbox whose pod is no more.
+    pub fn stop_orphan(&mut self, sandbox: Arc<R::Sandbox>) {
+        let shared = Arc::clone(&self.shared);
+        self.running.spawn(async move {
+            let runtime = shared.runtime.as_ref()?;
+            runtime.stop(&sandbox, Duration::ZERO).await;
+            detach(&shared, runtime.container_id(&sandbox)).await;
+            None
+        });
+    }
+
+    /// Free the address of a sandbox that ended by itself.
+    pub fn free(&mut self, container_id: &str) {
+        let shared = Arc::clone(&self.shared);
+        let container_id = container_id.to_owned();
+        // At once: the same address is about to be asked for again.
+        if let Ok(id) = attachment(&container_id)
+            && let Err(error) = shared.kernel.detach(&id)
+        {
+            warn!("{error}");
+        }
+    }
+
+    pub fn mend(&mut self, view: &PodView, sandbox: Arc<R::Sandbox>, slot: Slot) {
+        let shared = Arc::clone(&self.shared);
+        let pod = view.pod.clone();
+        self.running.spawn_blocking(move || {
+            let runtime = shared.runtime.as_ref()?;
+            let mended = with_attach(&shared, &pod, runtime.container_id(&sandbox), |attach| {
+                shared
+                    .kernel
+                    .mend_sandbox(attach, slot, runtime.netns(&sandbox))
+            });
+            if let Err(error) = mended {
+                warn!("{error}");
+            }
+            None
+        });
+    }
+
+    pub fn reap(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        self.running.spawn_blocking(move || {
+            if let Err(error) = shared.reaper.reap() {
+                warn!("{error}");
+            }
+            None
+        });
+    }
+
+    pub fn report(&mut self, view: PodView, report: PodReport) {
+        let shared = Arc::clone(&self.shared);
+        self.running.spawn(async move {
+            let result = cluster::report(&shared.client, &view, &report).await;
+            Some(Job::Reported {
+                uid: view.uid,
+                result,
+            })
+        });
+    }
+
+    pub fn retry(&mut self, uid: &str, pause: Duration) {
+        let uid = uid.to_owned();
+        self.running.spawn(async move {
+            tokio::time::sleep(pause).await;
+            Some(Job::Retry { uid })
+        });
+    }
+
+    /// Wait for the sandboxes that are being ended; whatever else is under way
+    /// is given up.
+    pub async fn drain(&mut self) {
+        let ended = async { while self.next().await.is_some() {} };
+        if tokio::time::timeout(Duration::from_secs(5), ended)
+            .await
+            .is_err()
+        {
+            self.running.abort_all();
+        }
+    }
+}
+
+async fn delete_until_done(client: &Client, pod: &PodName, uid: &str) {
+    let mut pause = FIRST_PAUSE;
+    while let Err(error) = cluster::delete_pod(client, pod, uid).await {
+        warn!("{error}");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn identity(view: &PodView) -> PodIdentity {
+    PodIdentity {
+        pod: view.pod.clone(),
+        uid: view.uid.clone(),
+        hostname: view.hostname.clone(),
+    }
+}
+
+fn attachment(container_id: &str) -> Result<AttachmentId, crate::model::NameError> {
+    AttachmentId::new(container_id, &INTERFACE)
+}
+
+fn with_attach<R, T>(
+    shared: &Shared<R>,
+    pod: &PodName,
+    container_id: &str,
+    work: impl FnOnce(&Attach<'_>) -> Result<T, KernelError>,
+) -> Result<T, KernelError> {
+    let id = attachment(container_id)
+        .map_err(|error| KernelError::new(error.to_string(), nix::errno::Errno::EINVAL))?;
+    work(&Attach {
+        bridge: &BRIDGE_NAME,
+        cidrs: &shared.cidrs,
+        id: &id,
+        interface: &INTERFACE,
+        pod,
+        mtu_bytes: shared.mtu_bytes.load(Ordering::Relaxed),
+    })
+}
+
+/// A sandbox that an earlier agent plugged in is found by its attachment.
+async fn plug_in<R: PodRuntime>(
+    shared: &Arc<Shared<R>>,
+    pod: &PodName,
+    sandbox: &Arc<R::Sandbox>,
+    prefer: Option<Slot>,
+) -> Result<Slot, StartError> {
+    let (shared, pod, sandbox) = (Arc::clone(shared), pod.clone(), Arc::clone(sandbox));
+    let blocking = tokio::task::spawn_blocking(move || {
+        let runtime = shared.runtime.as_ref();
+        let runtime = runtime.ok_or_else(|| StartError::Job("no runtime".to_owned()))?;
+        let id = runtime.container_id(&sandbox);
+        let granted = with_attach(&shared, &pod, id, |attach| {
+            if let Some(slot) = shared.kernel.find(attach.id)? {
+                return Ok(Some(slot));
+            }
+            let cursor = Slot::new(shared.cursor.load(Ordering::Relaxed));
+            let start = prefer.or(cursor).unwrap_or(Slot::FIRST);
+            attach_first_free(&shared.kernel, attach, start, runtime.netns(&sandbox))
+        })?;
+        let slot = granted.ok_or_else(|| StartError::RangeUsedUp {
+            cidrs: shared.cidrs.clone(),
+            capacity: ipam::slot_capacity(&shared.cidrs),
+        })?;
+        shared.cursor.store(slot.offset() + 1, Ordering::Relaxed);
+        Ok(slot)
+    });
+    blocking
+        .await
+        .unwrap_or_else(|error| Err(StartError::Job(error.to_string())))
+}
+
+async fn detach<R: PodRuntime>(shared: &Arc<Shared<R>>, container_id: &str) {
+    let (shared, container_id) = (Arc::clone(shared), container_id.to_owned());
+    let blocking = tokio::task::spawn_blocking(move || {
+        if let Ok(id) = attachment(&container_id)
+            && let Err(error) = shared.kernel.detach(&id)
+        {
+            warn!("{error}");
+        }
+    });
+    if let Err(error) = blocking.await {
+        warn!("detach: {error}");
+    }
+}

@@ -1,0 +1,18 @@
+//! `podnet agent`: one thread, since an agent mostly waits.
+
+use std::process::ExitCode;
+
+use crate::agent::{self, Args, Config};
+use crate::pod::Runtime;
+
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let config = Config::try_from(args)?;
+    let pods_dir = config.pods_dir.clone();
+    let tokio = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    tokio.block_on(async {
+        let runtime = pods_dir.map(Runtime::new).transpose()?;
+        Ok(agent::run(config, runtime).await?)
+    })
+}

@@ -1,0 +1,77 @@
+//! `podnet shell`.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitCode, ExitStatus};
+
+use crate::lab::LabDir;
+use crate::lab::control::{Channel, ControlError, Reply, Request};
+use crate::lab::enter::{Target, run_inside};
+use crate::model::{NodeName, PodName};
+
+use super::LabArg;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    lab: LabArg,
+    /// A node, or a pod, or `underlay`: what lies between the nodes
+    #[arg(value_name = "NODE|POD")]
+    place: String,
+    /// The pod's namespace
+    #[arg(short, long, default_value = "default")]
+    namespace: String,
+    /// What to run [default: $SHELL]
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let lab = args.lab.live_dir()?;
+    let target = target(&lab, args)?;
+    let mut command = match args.command.split_first() {
+        Some((program, arguments)) => {
+            let mut command = Command::new(program);
+            command.args(arguments);
+            command
+        }
+        None => shell(&args.place),
+    };
+    let status = run_inside(&lab, &target, &mut command)?;
+    Ok(ExitCode::from(exit_code(status)))
+}
+
+/// A node's name comes first; a pod of the same name is `pod/NAME`.
+fn target(lab: &LabDir, args: &Args) -> anyhow::Result<Target> {
+    if let Some(pod) = args.place.strip_prefix("pod/") {
+        return Ok(Target::Pod(PodName::new(&args.namespace, pod)));
+    }
+    if args.place == "underlay" {
+        return Ok(Target::Lab);
+    }
+    let channel = Channel::connect(lab)?.ok_or(ControlError::Gone)?;
+    let (Reply::Status(status), _) = channel.ask(&Request::Status)? else {
+        anyhow::bail!("the lab's supervisor does not say which nodes it has");
+    };
+    let place = args.place.strip_prefix("node/").unwrap_or(&args.place);
+    if status.nodes.contains_key(place) {
+        return Ok(Target::Node(NodeName::new(place)?));
+    }
+    if place != args.place {
+        let names: Vec<&str> = status.nodes.keys().map(String::as_str).collect();
+        anyhow::bail!("there is no node {place}; there are {}", names.join(", "));
+    }
+    Ok(Target::Pod(PodName::new(&args.namespace, place)))
+}
+
+fn shell(place: &str) -> Command {
+    let program = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
+    let mut command = Command::new(program);
+    command.env("PS1", format!("[{place}] \\w \\$ "));
+    command
+}
+
+/// As a shell reports it: the code, or 128 and the signal's number.
+fn exit_code(status: ExitStatus) -> u8 {
+    let code = status.code().or(status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+}

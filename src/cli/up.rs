@@ -1,0 +1,158 @@
+//! `podnet up`: a new lab, one that was killed, or one that runs, made as asked.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use ipnetwork::IpNetwork;
+
+use crate::lab::bring_up::{BringUpError, Brought, How, bring_up};
+use crate::lab::launch::LaunchError;
+use crate::lab::topology::{LabFile, LabName, NodeMasks, Overrides};
+use crate::lab::{LabDir, doctor, export};
+use crate::model::NodeName;
+
+use super::{client, ready, status};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The lab's name [default: the file's, else default]
+    #[arg(long, env = "PODNET_LAB", value_name = "NAME")]
+    lab: Option<String>,
+    /// The lab's topology, in YAML
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Have node-1 to node-N [default: 3, or as many as the lab has]
+    #[arg(long, value_name = "N")]
+    nodes: Option<u32>,
+    /// One range, or one of each family [default: 10.244.0.0/16]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    cluster_cidr: Option<Vec<IpNetwork>>,
+    /// Prefix length of a node's IPv4 range [default: 24]
+    #[arg(long, value_name = "BITS")]
+    node_mask: Option<u8>,
+    /// Prefix length of a node's IPv6 range [default: 64]
+    #[arg(long, value_name = "BITS")]
+    node_mask_ipv6: Option<u8>,
+    /// How packets travel between nodes; host-gw
+    #[arg(long, value_name = "NAME")]
+    backend: Option<String>,
+    /// Port of the API on 127.0.0.1; 0 is any that is free [default: 0]
+    #[arg(long, value_name = "PORT")]
+    api_port: Option<u16>,
+    /// How long nodes may take to become ready
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    wait_timeout: u64,
+    /// Name node namespaces in /run/netns, for `ip netns exec` (root only)
+    #[arg(long)]
+    export_netns: bool,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.export_netns {
+        export::check_allowed()?;
+    }
+    let started = Instant::now();
+    let brought = match bring_up(&wanted(args)?) {
+        Err(BringUpError::Launch(error @ LaunchError::Forbidden(_))) => {
+            eprintln!("{}", doctor::namespace_advice());
+            return Err(error.into());
+        }
+        other => other?,
+    };
+    announce(&brought);
+    let deadline = started + Duration::from_secs(args.wait_timeout);
+    client::runtime()?.block_on(settle(&brought, deadline))?;
+    if args.export_netns {
+        export(&brought.dir)?;
+    }
+    status::print_table(&brought.dir)?;
+    what_next(brought.dir.name(), started.elapsed());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Brings the API's objects in line with the lab, and waits for the nodes.
+async fn settle(brought: &Brought, deadline: Instant) -> anyhow::Result<()> {
+    let client = client::connect(&brought.dir).await?;
+    let wait = ready::Wait {
+        dir: &brought.dir,
+        client: &client,
+        since: brought.booted,
+        deadline,
+    };
+    let nodes = status::ask(&brought.dir)?
+        .lab
+        .spec
+        .nodes
+        .unwrap_or_default();
+    let names = nodes.iter().map(|node| node.name.clone()).collect();
+    wait.nodes(names).await?;
+    client::forget_nodes(&client, &brought.changes.removed).await?;
+    for node in &nodes {
+        if brought.changes.relabelled.contains(&node.name) {
+            client::relabel_node(&client, &node.name, &node.labels).await?;
+        }
+    }
+    Ok(())
+}
+
+fn announce(brought: &Brought) {
+    let name = brought.dir.name();
+    match brought.how {
+        How::New => {}
+        How::Resumed => eprintln!("lab {name} was killed; going on with what it kept"),
+        How::Running if brought.changes.is_empty() => eprintln!("lab {name} is up already"),
+        How::Running => eprintln!("lab {name} is up already; changing it"),
+    }
+    for (what, names) in [
+        ("added", &brought.changes.added),
+        ("removed", &brought.changes.removed),
+        ("relabelled", &brought.changes.relabelled),
+    ] {
+        if !names.is_empty() && brought.how != How::New {
+            eprintln!("{what}: {}", names.join(", "));
+        }
+    }
+}
+
+fn export(dir: &LabDir) -> anyhow::Result<()> {
+    let nodes = status::ask(dir)?.nodes;
+    let names: Result<Vec<NodeName>, _> = nodes.keys().map(|name| NodeName::new(name)).collect();
+    for path in export::publish(dir, &names?)? {
+        eprintln!("named {}", path.display());
+    }
+    Ok(())
+}
+
+fn what_next(name: &LabName, took: Duration) {
+    let lab = match name.as_str() {
+        crate::lab::topology::DEFAULT_NAME => String::new(),
+        other => format!(" --lab {other}"),
+    };
+    eprintln!(
+        "\nlab {name} is up after {:.1} s. Next:",
+        took.as_secs_f64()
+    );
+    eprintln!("  export KUBECONFIG=$(podnet kubeconfig{lab} --path)");
+    eprintln!("  podnet run web --image=pause{lab}     podnet get pods -o wide{lab}");
+    eprintln!("  podnet check{lab}     podnet shell{lab} node-1     podnet down{lab}");
+}
+
+/// The file with the flags over it.
+fn wanted(args: &Args) -> anyhow::Result<LabFile> {
+    let file = match &args.file {
+        Some(path) => LabFile::read(path)?,
+        None => LabFile::empty(),
+    };
+    Ok(file.overridden(Overrides {
+        name: args.lab.clone(),
+        nodes: args.nodes,
+        cluster_cidrs: args.cluster_cidr.clone(),
+        node_masks: NodeMasks {
+            ipv4: args.node_mask,
+            ipv6: args.node_mask_ipv6,
+        },
+        backend: args.backend.clone(),
+        api_port: args.api_port,
+    }))
+}

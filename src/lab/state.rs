@@ -1,0 +1,333 @@
+//! One directory per lab, and what is in it.
+//!
+//! The directory outlives the lab's processes: API objects, keys and logs are
+//! there for the next `up`. Whether the lab lives is never written down; it is
+//! asked of the lock that its PID 1 alone holds, which the kernel drops with it.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::topology::{LabFile, LabName};
+use crate::model::NodeName;
+
+/// Of the directory's contents; another one is a lab of another version.
+pub const FORMAT: u32 = 1;
+pub const STATE_DIR_VARIABLE: &str = "PODNET_STATE_DIR";
+
+#[derive(Debug, Error)]
+pub enum StateError {
+    #[error("cannot {step} {}", path.display())]
+    File {
+        step: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error(
+        "{} is not a directory of ours alone; remove it or set {STATE_DIR_VARIABLE}",
+        path.display()
+    )]
+    NotOurs { path: PathBuf },
+    #[error(
+        "lab {name} is a stale lab of an older version: its format is {found}, written by podnet \
+         {version}, and this one knows {FORMAT}; `podnet down --lab {name}` clears it"
+    )]
+    OtherFormat {
+        name: LabName,
+        found: u64,
+        version: String,
+    },
+    #[error(
+        "{} is damaged; `podnet down --lab {name}` clears the lab", path.display()
+    )]
+    Damaged {
+        name: LabName,
+        path: PathBuf,
+        source: serde_json::Error,
+    },
+}
+
+/// What is remembered of a lab beside its API objects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    pub format: u32,
+    pub version: String,
+    pub api_port: u16,
+    pub lab: LabFile,
+    /// Where each node sits on the underlay; see [`super::topology::Underlay`].
+    pub positions: BTreeMap<String, u32>,
+}
+
+/// The directory of one lab, which need not exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabDir {
+    path: PathBuf,
+    name: LabName,
+}
+
+/// Held by the PID 1 of a lab for as long as it lives.
+#[derive(Debug)]
+pub struct LabLock(#[expect(dead_code, reason = "the lock goes when the file is closed")] File);
+
+impl LabDir {
+    pub fn new(name: &LabName) -> LabDir {
+        LabDir {
+            path: root().join(name.as_str()),
+            name: name.clone(),
+        }
+    }
+
+    /// Every lab that has a directory, by name. None if there is no root yet.
+    pub fn all() -> Result<Vec<LabDir>, StateError> {
+        let root = root();
+        let entries = match fs::read_dir(&root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(file_error("list", &root, source)),
+        };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut labs: Vec<LabDir> = names
+            .filter_map(|name| LabName::new(&name).ok())
+            .map(|name| LabDir::new(&name))
+            .collect();
+        labs.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(labs)
+    }
+
+    pub fn name(&self) -> &LabName {
+        &self.name
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// For the user, from the host: 127.0.0.1.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.path.join("kubeconfig")
+    }
+
+    /// For what runs inside the lab: the underlay's gateway.
+    pub fn kubeconfig_inside(&self) -> PathBuf {
+        self.path.join("kubeconfig.inside")
+    }
+
+    pub fn control_socket(&self) -> PathBuf {
+        self.path.join("control.sock")
+    }
+
+    pub fn supervisor_log(&self) -> PathBuf {
+        self.path.join("supervisor.log")
+    }
+
+    pub fn server_log(&self) -> PathBuf {
+        self.path.join("server.log")
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.path.join("store.redb")
+    }
+
+    pub fn pki(&self) -> PathBuf {
+        self.path.join("pki")
+    }
+
+    pub fn node(&self, node: &NodeName) -> PathBuf {
+        self.path.join("nodes").join(node.as_str())
+    }
+
+    pub fn node_kubeconfig(&self, node: &NodeName) -> PathBuf {
+        self.node(node).join("kubeconfig")
+    }
+
+    pub fn agent_log(&self, node: &NodeName) -> PathBuf {
+        self.node(node).join("agent.log")
+    }
+
+    pub fn pods(&self, node: &NodeName) -> PathBuf {
+        self.node(node).join("pods")
+    }
+
+    /// Names in the host's `/run/netns` that `up --export-netns` made.
+    pub fn exports(&self) -> PathBuf {
+        self.path.join("exports")
+    }
+
+    pub fn exists(&self) -> bool {
+        self.path.is_dir()
+    }
+
+    /// Makes the directory and its parents, 0700. Idempotent.
+    ///
+    /// # Errors
+    /// A root that belongs to somebody else or that others may write to.
+    pub fn create(&self) -> Result<(), StateError> {
+        let root = root();
+        make_private_dir(&root)?;
+        let metadata = fs::metadata(&root).map_err(|e| file_error("look at", &root, e))?;
+        let writable_by_others = metadata.mode() & 0o022 != 0;
+        if metadata.uid() != nix::unistd::geteuid().as_raw() || writable_by_others {
+            return Err(StateError::NotOurs { path: root });
+        }
+        make_private_dir(&self.path)
+    }
+
+    /// Whether a PID 1 of this lab lives. Asking takes nothing that a starting
+    /// one could miss.
+    pub fn is_live(&self) -> Result<bool, StateError> {
+        let path = self.lock_path();
+        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(source) => return Err(file_error("open", &path, source)),
+        };
+        let mut probe = whole_file_lock();
+        fcntl(&file, FcntlArg::F_OFD_GETLK(&mut probe))
+            .map_err(|errno| file_error("ask for the lock on", &path, errno.into()))?;
+        Ok(i32::from(probe.l_type) != libc::F_UNLCK)
+    }
+
+    /// `None` if another PID 1 has it.
+    pub fn lock(&self) -> Result<Option<LabLock>, StateError> {
+        let path = self.lock_path();
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|source| file_error("open", &path, source))?;
+        match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file_lock())) {
+            Ok(_) => Ok(Some(LabLock(file))),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
+            Err(errno) => Err(file_error("lock", &path, errno.into())),
+        }
+    }
+
+    /// What was remembered; `None` if nothing is.
+    pub fn record(&self) -> Result<Option<Record>, StateError> {
+        let path = self.record_path();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(file_error("read", &path, source)),
+        };
+        let damaged = |source| StateError::Damaged {
+            name: self.name.clone(),
+            path: path.clone(),
+            source,
+        };
+        let header: Header = serde_json::from_str(&text).map_err(damaged)?;
+        if header.format != u64::from(FORMAT) {
+            return Err(StateError::OtherFormat {
+                name: self.name.clone(),
+                found: header.format,
+                version: header.version.unwrap_or_else(|| "(unknown)".to_owned()),
+            });
+        }
+        serde_json::from_str(&text).map(Some).map_err(damaged)
+    }
+
+    /// Replaces what was remembered, at once or not at all.
+    pub fn write_record(&self, record: &Record) -> Result<(), StateError> {
+        let path = self.record_path();
+        let unfinished = path.with_extension("json.new");
+        let text = serde_json::to_string_pretty(record).map_err(|source| StateError::Damaged {
+            name: self.name.clone(),
+            path: path.clone(),
+            source,
+        })?;
+        fs::write(&unfinished, text)
+            .and_then(|()| fs::rename(&unfinished, &path))
+            .map_err(|source| file_error("write", &path, source))
+    }
+
+    /// Idempotent.
+    pub fn remove(&self) -> Result<(), StateError> {
+        remove_tree(&self.path)
+    }
+
+    /// Idempotent.
+    pub fn remove_node(&self, node: &NodeName) -> Result<(), StateError> {
+        remove_tree(&self.node(node))
+    }
+
+    fn record_path(&self) -> PathBuf {
+        self.path.join("lab.json")
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.path.join("lock")
+    }
+}
+
+/// What every format has.
+#[derive(Deserialize)]
+struct Header {
+    format: u64,
+    version: Option<String>,
+}
+
+/// Where the labs' directories are.
+pub fn root() -> PathBuf {
+    if let Some(dir) = env::var_os(STATE_DIR_VARIABLE).filter(|dir| !dir.is_empty()) {
+        return PathBuf::from(dir);
+    }
+    let uid = nix::unistd::geteuid();
+    if uid.is_root() {
+        return PathBuf::from("/run/podnet");
+    }
+    match env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()) {
+        Some(dir) => PathBuf::from(dir).join("podnet"),
+        None => PathBuf::from(format!("/tmp/podnet-{uid}")),
+    }
+}
+
+/// Makes `path` and what is missing above it, 0700. Idempotent.
+pub fn make_private_dir(path: &Path) -> Result<(), StateError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| file_error("make", path, source))
+}
+
+fn remove_tree(path: &Path) -> Result<(), StateError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(file_error("remove", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An open file description's lock (fcntl(2)) and not flock(2): only the
+/// former can be asked about without taking it.
+fn whole_file_lock() -> libc::flock {
+    libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
+}
+
+fn file_error(step: &'static str, path: &Path, source: io::Error) -> StateError {
+    StateError::File {
+        step,
+        path: path.to_owned(),
+        source,
+    }
+}

@@ -1,0 +1,164 @@
+//! The nodes a lab has: joining, leaving, changing labels.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::lab::control::Changes;
+use crate::lab::state::Record;
+use crate::lab::topology::{Lab, NodeSpec};
+use crate::model::NodeName;
+
+use super::service::Service;
+use super::site::Site;
+use super::{Supervisor, SupervisorError, record};
+
+pub struct Node {
+    pub spec: NodeSpec,
+    pub site: Site,
+    pub agent: Service,
+}
+
+impl Supervisor {
+    /// Has exactly the nodes in `wanted`, and remembers them. Idempotent.
+    pub fn converge(&mut self, wanted: Vec<NodeSpec>) -> Result<Changes, SupervisorError> {
+        let before = record(&self.lab, &self.positions);
+        let names: BTreeSet<&NodeName> = wanted.iter().map(|node| &node.name).collect();
+        let leaving: Vec<NodeName> = self
+            .nodes
+            .keys()
+            .filter(|name| !names.contains(name))
+            .cloned()
+            .collect();
+        for name in &leaving {
+            self.take_out(name)?;
+        }
+        self.lab.nodes = wanted;
+        self.positions.retain(|name, _| names_has(&self.lab, name));
+        for spec in self.lab.nodes.clone() {
+            match self.nodes.get_mut(&spec.name) {
+                // Its agent was told the old labels; its next start tells it these.
+                Some(node) => node.spec = spec,
+                None => self.put_in(spec)?,
+            }
+        }
+        self.remember()?;
+        Ok(changes_since(Some(&before), &self.lab))
+    }
+
+    pub fn add_node(&mut self, spec: NodeSpec) -> Result<Changes, SupervisorError> {
+        if self.nodes.contains_key(&spec.name) {
+            return Err(SupervisorError::NodeExists(spec.name));
+        }
+        let mut wanted = self.lab.nodes.clone();
+        wanted.push(spec);
+        self.converge(wanted)
+    }
+
+    /// Takes the node, its agent and its pods out of the lab. Its Node object
+    /// is the caller's to delete.
+    pub fn remove_node(&mut self, name: &NodeName) -> Result<Changes, SupervisorError> {
+        if !self.nodes.contains_key(name) {
+            return Err(SupervisorError::NoSuchNode(name.clone()));
+        }
+        let mut wanted = self.lab.nodes.clone();
+        wanted.retain(|node| node.name != *name);
+        self.converge(wanted)
+    }
+
+    fn put_in(&mut self, spec: NodeSpec) -> Result<(), SupervisorError> {
+        let name = spec.name.clone();
+        let position = match self.positions.get(&name) {
+            Some(position) => *position,
+            None => smallest_free(self.positions.values()),
+        };
+        self.identities.write_node(&self.dir, &name)?;
+        let node = Node {
+            site: Site::build(&self.lab, &name, position)?,
+            agent: Service::new(Instant::now()),
+            spec,
+        };
+        self.positions.insert(name.clone(), position);
+        self.nodes.insert(name.clone(), node);
+        self.start_agent(&name)
+    }
+
+    fn take_out(&mut self, name: &NodeName) -> Result<(), SupervisorError> {
+        let Some(node) = self.nodes.remove(name) else {
+            return Ok(());
+        };
+        // First the agent, which would otherwise see its pods die and mourn.
+        if let Some(agent) = node.agent.pid() {
+            end(agent);
+        }
+        node.site.unplug()?;
+        self.dir.remove_node(name)?;
+        Ok(())
+    }
+
+    fn remember(&self) -> Result<(), SupervisorError> {
+        Ok(self.dir.write_record(&record(&self.lab, &self.positions))?)
+    }
+}
+
+/// Which nodes `lab` has and `before` had not, and the other way round.
+pub fn changes_since(before: Option<&Record>, lab: &Lab) -> Changes {
+    let none = Vec::new();
+    let old = before.and_then(|record| record.lab.spec.nodes.as_ref());
+    let old: BTreeMap<_, _> = old
+        .unwrap_or(&none)
+        .iter()
+        .map(|entry| (entry.name.as_str(), &entry.labels))
+        .collect();
+    let mut changes = Changes::default();
+    for node in &lab.nodes {
+        match old.get(node.name.as_str()) {
+            None => changes.added.push(node.name.to_string()),
+            Some(labels) if **labels != node.labels => {
+                changes.relabelled.push(node.name.to_string());
+            }
+            Some(_) => {}
+        }
+    }
+    let is_gone = |name: &&&str| !lab.nodes.iter().any(|node| node.name.as_str() == **name);
+    changes.removed = old.keys().filter(is_gone).map(|n| n.to_string()).collect();
+    changes
+}
+
+/// Where the record says that nodes sat.
+pub fn positions(record: &Record) -> BTreeMap<NodeName, u32> {
+    let named = record.positions.iter();
+    named
+        .filter_map(|(name, position)| Some((NodeName::new(name).ok()?, *position)))
+        .collect()
+}
+
+fn names_has(lab: &Lab, name: &NodeName) -> bool {
+    lab.nodes.iter().any(|node| node.name == *name)
+}
+
+fn smallest_free<'a>(taken: impl Iterator<Item = &'a u32>) -> u32 {
+    let taken: BTreeSet<u32> = taken.copied().collect();
+    (0..)
+        .find(|position| !taken.contains(position))
+        .unwrap_or(0)
+}
+
+/// SIGKILL. Who is gone already is as dead as we want him.
+fn end(pid: Pid) {
+    let _ = kill(pid, Signal::SIGKILL);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_freed_position_is_the_next_one_given() {
+        assert_eq!(smallest_free([].iter()), 0);
+        assert_eq!(smallest_free([0, 1, 3].iter()), 2);
+        assert_eq!(smallest_free([2, 0, 1].iter()), 3);
+    }
+}

@@ -1,0 +1,194 @@
+//! Sandboxes made of `podnet-pause` processes.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
+use tokio::process::Command;
+use tracing::warn;
+
+use crate::agent::{PodIdentity, PodRuntime, RuntimeError};
+
+use super::find::{FoundSandbox, find_sandbox, find_sandboxes};
+use super::{NAME_FILE, STOP};
+
+const PAUSE: &str = "podnet-pause";
+/// How long a process that was sent SIGKILL may take to be gone.
+const KILL_WAIT: Duration = Duration::from_secs(10);
+
+/// Where `podnet-pause` is: beside the running program.
+pub fn pause_program() -> io::Result<PathBuf> {
+    let program = std::env::current_exe()?.with_file_name(PAUSE);
+    match program.is_file() {
+        true => Ok(program),
+        false => Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("{} is missing: it belongs beside podnet", program.display()),
+        )),
+    }
+}
+
+pub struct Runtime {
+    pods_dir: PathBuf,
+    pause: PathBuf,
+}
+
+pub struct PauseSandbox {
+    dir: PathBuf,
+    pid: i32,
+    container_id: String,
+    netns: OwnedFd,
+    connection: UnixStream,
+}
+
+impl Runtime {
+    /// Keeps pods below `pods_dir`, which is made if need be, mode 0700.
+    pub fn new(pods_dir: PathBuf) -> io::Result<Runtime> {
+        private_dir(&pods_dir)?;
+        Ok(Runtime {
+            pods_dir,
+            pause: pause_program()?,
+        })
+    }
+
+    async fn launch(&self, dir: &Path, pod: &PodIdentity) -> io::Result<PauseSandbox> {
+        private_dir(dir)?;
+        fs::write(dir.join(NAME_FILE), pod.pod.to_string())?;
+        let mut child = Command::new(&self.pause)
+            .arg(dir)
+            .arg(&pod.hostname)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()?;
+        let mut said = String::new();
+        if let Some(out) = &mut child.stdout {
+            out.read_to_string(&mut said).await?;
+        }
+        if said != "ready\n" {
+            let status = child.wait().await?;
+            let text = format!("{PAUSE} ended with {status}; its error is in the agent's log");
+            return Err(io::Error::other(text));
+        }
+        let found = find_sandbox(dir)
+            .ok_or_else(|| io::Error::other(format!("{PAUSE} died as soon as it was ready")))?;
+        sandbox(dir.to_owned(), found)
+    }
+
+    fn clear(&self, dir: &Path) {
+        if let Err(error) = fs::remove_dir_all(dir)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            warn!("remove {}: {error}", dir.display());
+        }
+    }
+}
+
+impl PodRuntime for Runtime {
+    type Sandbox = PauseSandbox;
+
+    async fn start(&self, pod: &PodIdentity) -> Result<PauseSandbox, RuntimeError> {
+        let dir = self.pods_dir.join(&pod.uid);
+        self.launch(&dir, pod).await.map_err(|error| {
+            self.clear(&dir);
+            RuntimeError {
+                step: "start the sandbox",
+                pod: pod.pod.clone(),
+                reason: error.to_string(),
+            }
+        })
+    }
+
+    async fn adopt(&self) -> Vec<(PodIdentity, PauseSandbox)> {
+        let found = find_sandboxes(&self.pods_dir).unwrap_or_else(|error| {
+            warn!("look for pods in {}: {error}", self.pods_dir.display());
+            Vec::new()
+        });
+        let mut adopted = Vec::new();
+        for alive in found {
+            let identity = PodIdentity {
+                hostname: alive.pod.name.clone(),
+                pod: alive.pod.clone(),
+                uid: alive.uid.clone(),
+            };
+            match sandbox(self.pods_dir.join(&alive.uid), alive) {
+                Ok(sandbox) => adopted.push((identity, sandbox)),
+                Err(error) => warn!("pick up pod {}: {error}", identity.pod),
+            }
+        }
+        for entry in fs::read_dir(&self.pods_dir).into_iter().flatten().flatten() {
+            if !adopted.iter().any(|(_, s)| s.dir == entry.path()) {
+                self.clear(&entry.path());
+            }
+        }
+        adopted
+    }
+
+    fn container_id<'a>(&self, sandbox: &'a PauseSandbox) -> &'a str {
+        &sandbox.container_id
+    }
+
+    fn netns<'a>(&self, sandbox: &'a PauseSandbox) -> &'a OwnedFd {
+        &sandbox.netns
+    }
+
+    async fn ended(&self, sandbox: &PauseSandbox) {
+        // The pause process never speaks: the end of the stream is its end.
+        while sandbox.connection.readable().await.is_ok() {
+            match sandbox.connection.try_read(&mut [0; 16]) {
+                Ok(0) => return,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
+                _ => {}
+            }
+        }
+    }
+
+    async fn stop(&self, sandbox: &PauseSandbox, grace: Duration) {
+        let asked = sandbox.connection.try_write(&[STOP]).is_ok();
+        let ended = asked
+            && tokio::time::timeout(grace, self.ended(sandbox))
+                .await
+                .is_ok();
+        if !ended {
+            match kill(Pid::from_raw(sandbox.pid), Signal::SIGKILL) {
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(errno) => warn!("kill {PAUSE} {}: {errno}", sandbox.pid),
+            }
+            if tokio::time::timeout(KILL_WAIT, self.ended(sandbox))
+                .await
+                .is_err()
+            {
+                warn!("{PAUSE} {} does not die", sandbox.pid);
+            }
+        }
+        self.clear(&sandbox.dir);
+    }
+}
+
+fn sandbox(dir: PathBuf, found: FoundSandbox) -> io::Result<PauseSandbox> {
+    let netns = fs::File::open(format!("/proc/{}/ns/net", found.pid))?;
+    found.connection.set_nonblocking(true)?;
+    Ok(PauseSandbox {
+        container_id: format!("{}-{}", found.uid, found.pid),
+        pid: found.pid,
+        netns: netns.into(),
+        connection: UnixStream::from_std(found.connection)?,
+        dir,
+    })
+}
+
+fn private_dir(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+}

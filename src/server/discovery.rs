@@ -1,0 +1,164 @@
+//! What there is: the documents by which clients find resources, and health.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::resource::{ALL, Resource, Subresource};
+
+pub enum Document {
+    Json(Value),
+    Text(&'static str),
+}
+
+/// The document at a path that is no resource's.
+pub fn answer(path: &str) -> Option<Document> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let document = match parts.as_slice() {
+        [] => {
+            json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/readyz", "/version"]})
+        }
+        ["healthz" | "livez" | "readyz", ..] => return Some(Document::Text("ok")),
+        ["version"] => version(),
+        ["api"] => json!({
+            "kind": "APIVersions",
+            "versions": ["v1"],
+            "serverAddressByClientCIDRs": [],
+        }),
+        ["apis"] => json!({
+            "kind": "APIGroupList",
+            "apiVersion": "v1",
+            "groups": groups().into_keys().map(group).collect::<Vec<_>>(),
+        }),
+        ["apis", name] if groups().contains_key(name) => {
+            let mut group = group(name);
+            group["kind"] = "APIGroup".into();
+            group["apiVersion"] = "v1".into();
+            group
+        }
+        ["api", version] => resources("", version)?,
+        ["apis", group, version] => resources(group, version)?,
+        _ => return None,
+    };
+    Some(Document::Json(document))
+}
+
+fn version() -> Value {
+    json!({
+        "major": "1",
+        "minor": "33",
+        "gitVersion": "v1.33.0+podnet",
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": "rustc",
+        "platform": format!("linux/{}", match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        }),
+    })
+}
+
+/// The named groups with their versions; the core group is not among them.
+fn groups() -> BTreeMap<&'static str, &'static str> {
+    ALL.iter()
+        .filter(|resource| !resource.group.is_empty())
+        .map(|resource| (resource.group, resource.version))
+        .collect()
+}
+
+fn group(name: &str) -> Value {
+    let version = groups().get(name).copied().unwrap_or("v1");
+    let version = json!({"groupVersion": format!("{name}/{version}"), "version": version});
+    json!({"name": name, "versions": [version], "preferredVersion": version})
+}
+
+fn resources(group: &str, version: &str) -> Option<Value> {
+    let rows: Vec<&Resource> = ALL
+        .iter()
+        .copied()
+        .filter(|resource| resource.group == group && resource.version == version)
+        .collect();
+    let group_version = rows.first()?.api_version();
+    let resources: Vec<Value> = rows
+        .into_iter()
+        .flat_map(|resource| {
+            let subresources = resource
+                .subresources
+                .iter()
+                .map(|subresource| subresource_entry(resource, *subresource));
+            std::iter::once(resource_entry(resource)).chain(subresources)
+        })
+        .collect();
+    Some(json!({
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": group_version,
+        "resources": resources,
+    }))
+}
+
+fn resource_entry(resource: &Resource) -> Value {
+    let mut entry = json!({
+        "name": resource.plural,
+        "singularName": resource.singular,
+        "namespaced": resource.namespaced,
+        "kind": resource.kind,
+        "verbs": [
+            "create", "delete", "deletecollection", "get", "list", "patch", "update", "watch",
+        ],
+    });
+    for (key, values) in [
+        ("shortNames", resource.short_names),
+        ("categories", resource.categories),
+    ] {
+        if !values.is_empty() {
+            entry[key] = json!(values);
+        }
+    }
+    entry
+}
+
+fn subresource_entry(resource: &Resource, subresource: Subresource) -> Value {
+    let (kind, verbs) = match subresource {
+        Subresource::Status => (resource.kind, json!(["get", "patch", "update"])),
+        Subresource::Finalize => (resource.kind, json!(["update"])),
+        Subresource::Binding => ("Binding", json!(["create"])),
+    };
+    json!({
+        "name": format!("{}/{}", resource.plural, subresource.name()),
+        "singularName": "",
+        "namespaced": resource.namespaced,
+        "kind": kind,
+        "verbs": verbs,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_resource_is_discoverable() {
+        for resource in ALL {
+            let path = match resource.group {
+                "" => format!("/api/{}", resource.version),
+                group => format!("/apis/{group}/{}", resource.version),
+            };
+            let Some(Document::Json(list)) = answer(&path) else {
+                panic!("nothing at {path}");
+            };
+            let names: Vec<&Value> = list["resources"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|entry| &entry["name"])
+                .collect();
+            assert!(names.contains(&&json!(resource.plural)), "{names:?}");
+        }
+        assert!(answer("/apis/nobody/v1").is_none());
+        assert!(answer("/openapi/v2").is_none());
+    }
+}

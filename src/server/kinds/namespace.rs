@@ -1,0 +1,70 @@
+//! Namespaces: alive until everything in them is gone.
+
+use serde_json::{Value, json};
+
+use super::names;
+use crate::server::object;
+use crate::server::resource::{Resource, SelectableField, Strategy, Subresource};
+use crate::server::table::plain;
+
+/// Made at every start where they are missing.
+pub const BUILT_IN: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+pub static NAMESPACES: Resource = Resource {
+    group: "",
+    version: "v1",
+    plural: "namespaces",
+    singular: "namespace",
+    kind: "Namespace",
+    short_names: &["ns"],
+    categories: &[],
+    namespaced: false,
+    subresources: &[Subresource::Finalize, Subresource::Status],
+    fields: &[SelectableField {
+        label: "status.phase",
+        pointer: "/status/phase",
+    }],
+    strategy: Strategy {
+        unknown_fields: super::unknown_fields::<k8s_openapi::api::core::v1::Namespace>,
+        check_name: names::label,
+        tracks_generation: false,
+        default,
+        prepare_create,
+        prepare_update,
+        validate: super::valid,
+        grace: super::no_grace,
+        mark_terminating,
+        returns_deleted: true,
+    },
+    columns: plain::NAMESPACE_COLUMNS,
+    row: plain::namespace_row,
+};
+
+/// Whether a namespace may never be deleted.
+pub fn is_permanent(name: &str) -> bool {
+    matches!(name, "default" | "kube-system" | "kube-public")
+}
+
+fn default(value: &mut Value) {
+    let name = object::name(value).to_owned();
+    let labels = object::metadata(value)
+        .entry("labels")
+        .or_insert_with(|| json!({}));
+    if let Some(labels) = labels.as_object_mut() {
+        labels.insert("kubernetes.io/metadata.name".into(), name.into());
+    }
+}
+
+fn prepare_create(value: &mut Value) {
+    value["spec"] = json!({"finalizers": ["kubernetes"]});
+    value["status"] = json!({"phase": "Active"});
+}
+
+/// The finalizers change through the `finalize` subresource only.
+fn prepare_update(new: &mut Value, old: &Value) {
+    object::copy(new, old, "spec");
+}
+
+fn mark_terminating(value: &mut Value) {
+    object::map(value, "status").insert("phase".into(), "Terminating".into());
+}

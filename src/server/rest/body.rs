@@ -1,0 +1,147 @@
+//! Request bodies: bounded, decoded, and checked against the type they claim to be.
+
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, header};
+use serde_json::Value;
+
+use crate::server::object;
+use crate::server::request::FieldValidation;
+use crate::server::resource::Resource;
+use crate::server::status::ApiError;
+
+/// As kube-apiserver.
+const LIMIT_BYTES: usize = 3 << 20;
+
+pub async fn read(request: Request<Incoming>) -> Result<Bytes, ApiError> {
+    let declared = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > LIMIT_BYTES) {
+        return Err(ApiError::TooLarge { limit: LIMIT_BYTES });
+    }
+    match Limited::new(request.into_body(), LIMIT_BYTES)
+        .collect()
+        .await
+    {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(ApiError::TooLarge { limit: LIMIT_BYTES })
+        }
+        Err(error) => Err(ApiError::BadRequest(format!(
+            "cannot read the body: {error}"
+        ))),
+    }
+}
+
+/// The media type of the body without its parameters; JSON where none is given.
+pub fn media_type<B>(request: &Request<B>) -> String {
+    request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .map_or("application/json".to_owned(), |essence| {
+            essence.trim().to_ascii_lowercase()
+        })
+}
+
+/// Reads a JSON object of the given kind. Missing `kind` and `apiVersion` are filled in.
+pub async fn object(
+    request: Request<Incoming>,
+    kind: &str,
+    api_version: &str,
+) -> Result<Value, ApiError> {
+    let media_type = media_type(&request);
+    if media_type != "application/json" {
+        return Err(ApiError::UnsupportedMediaType(
+            "the body of the request was in an unknown format - accepted media types include: \
+             application/json"
+                .into(),
+        ));
+    }
+    let body = read(request).await?;
+    let mut value: Value = serde_json::from_slice(&body).map_err(|error| {
+        ApiError::BadRequest(format!(
+            "{kind} in version {api_version:?} cannot be handled as a {kind}: {error}"
+        ))
+    })?;
+    claim(&mut value, kind, api_version)?;
+    Ok(value)
+}
+
+/// Checks that an object is what its URL says.
+pub fn claim(value: &mut Value, kind: &str, api_version: &str) -> Result<(), ApiError> {
+    let Some(map) = value.as_object_mut() else {
+        return Err(ApiError::BadRequest(format!(
+            "{kind} in version {api_version:?} cannot be handled as a {kind}: not a JSON object"
+        )));
+    };
+    for (key, what, expected) in [
+        ("apiVersion", "API version", api_version),
+        ("kind", "kind", kind),
+    ] {
+        object::default(map, key, expected);
+        if map[key] == "" {
+            map[key] = expected.into();
+        }
+        if map[key] != expected {
+            return Err(ApiError::BadRequest(format!(
+                "the {what} in the data ({}) does not match the expected {what} ({expected})",
+                map[key].as_str().unwrap_or("not a string"),
+            )));
+        }
+    }
+    if !matches!(
+        map.get("metadata"),
+        None | Some(Value::Object(_) | Value::Null)
+    ) {
+        return Err(ApiError::BadRequest("metadata must be an object".into()));
+    }
+    object::metadata(value);
+    Ok(())
+}
+
+/// Decodes `value` as its type, and treats what the type does not have as `validation` says:
+/// unknown fields are never kept. Returns the warnings for the caller.
+pub fn decode(
+    resource: &Resource,
+    value: &mut Value,
+    validation: FieldValidation,
+) -> Result<Vec<String>, ApiError> {
+    object::prune_nulls(value);
+    // Server-side apply is not offered, and nobody else may set these.
+    object::metadata(value).shift_remove("managedFields");
+    let unknown = (resource.strategy.unknown_fields)(value).map_err(|why| {
+        ApiError::BadRequest(format!(
+            "{kind} in version {:?} cannot be handled as a {kind}: {why}",
+            resource.version,
+            kind = resource.kind,
+        ))
+    })?;
+    let messages: Vec<String> = unknown
+        .iter()
+        .map(|field| format!("unknown field {:?}", field.path))
+        .collect();
+    if validation == FieldValidation::Strict && !messages.is_empty() {
+        return Err(ApiError::BadRequest(format!(
+            "{kind} in version {:?} cannot be handled as a {kind}: strict decoding error: {}",
+            resource.version,
+            messages.join(", "),
+            kind = resource.kind,
+        )));
+    }
+    for field in &unknown {
+        if let Some(parent) = value
+            .pointer_mut(&field.parent)
+            .and_then(Value::as_object_mut)
+        {
+            parent.shift_remove(&field.key);
+        }
+    }
+    Ok(match validation {
+        FieldValidation::Warn => messages,
+        FieldValidation::Ignore | FieldValidation::Strict => Vec::new(),
+    })
+}

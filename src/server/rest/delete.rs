@@ -1,0 +1,251 @@
+//! DELETE: at once, after a grace period, or once nothing holds the object.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use hyper::body::Incoming;
+use hyper::{Request, StatusCode};
+use jiff::{Timestamp, ToSpan};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::update::dry;
+use super::{Answer, Api, Scope, body, respond};
+use crate::server::kinds::namespace;
+use crate::server::object;
+use crate::server::request::Options;
+use crate::server::resource::{Resource, Subresource};
+use crate::server::selector::Selector;
+use crate::server::status::ApiError;
+use crate::server::store::{Change, StoredObject, View};
+
+/// `meta/v1 DeleteOptions`, as far as the server acts on it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DeleteOptions {
+    pub grace_period_seconds: Option<i64>,
+    pub preconditions: Preconditions,
+    pub dry_run: Vec<String>,
+    pub propagation_policy: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Preconditions {
+    pub uid: Option<String>,
+    pub resource_version: Option<String>,
+}
+
+impl Api {
+    pub(super) async fn delete(&self, scope: Scope, request: Request<Incoming>) -> Answer {
+        let options = DeleteOptions::read(request, &scope.options).await?;
+        let resource = scope.resource;
+        let deleted = self
+            .store
+            .write(move |view| {
+                let old = view.get(&scope.key()).ok_or_else(|| scope.not_found())?;
+                delete_in(view, &old, &options)
+            })
+            .await?;
+        // The object itself while it lingers, or where Kubernetes returns the last of it.
+        if resource.strategy.returns_deleted || is_held(resource, &deleted.value()) {
+            return Ok(respond::json(StatusCode::OK, deleted.json.clone()));
+        }
+        Ok(respond::value(StatusCode::OK, &success(&deleted)))
+    }
+
+    pub(super) async fn delete_collection(
+        &self,
+        scope: Scope,
+        request: Request<Incoming>,
+    ) -> Answer {
+        let options = Arc::new(DeleteOptions::read(request, &scope.options).await?);
+        let resource = scope.resource;
+        let selector = Selector::parse(
+            resource,
+            &scope.options.label_selector,
+            &scope.options.field_selector,
+        )?;
+        let (objects, revision) = self
+            .store
+            .list(&resource.prefix(scope.namespace.as_deref()));
+        let deletions = objects
+            .into_iter()
+            .filter(|object| selector.matches(object))
+            .map(|object| {
+                let options = options.clone();
+                self.store.write(move |view| {
+                    let old = view
+                        .get(&object.key)
+                        .ok_or_else(|| ApiError::not_found(resource, object.name()))?;
+                    delete_in(view, &old, &options)
+                })
+            });
+        let mut deleted = Vec::new();
+        for result in join_all(deletions).await {
+            match result {
+                Ok(object) => deleted.push(object.value()),
+                // Somebody else was faster.
+                Err(ApiError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let list = json!({
+            "kind": format!("{}List", resource.kind),
+            "apiVersion": resource.api_version(),
+            "metadata": {"resourceVersion": revision.to_string()},
+            "items": deleted,
+        });
+        Ok(respond::value(StatusCode::OK, &list))
+    }
+}
+
+impl DeleteOptions {
+    /// From the body, or from the query where the body says nothing.
+    async fn read(request: Request<Incoming>, query: &Options) -> Result<Self, ApiError> {
+        let body = body::read(request).await?;
+        let mut options = if body.is_empty() {
+            DeleteOptions::default()
+        } else {
+            serde_json::from_slice(&body).map_err(|error| {
+                ApiError::BadRequest(format!("cannot read the DeleteOptions: {error}"))
+            })?
+        };
+        options.grace_period_seconds = options.grace_period_seconds.or(query.grace_period_seconds);
+        if query.dry_run {
+            options.dry_run = vec!["All".into()];
+        }
+        let policy = options
+            .propagation_policy
+            .as_ref()
+            .or(query.propagation_policy.as_ref());
+        match policy.map(String::as_str) {
+            None | Some("Background" | "Foreground" | "Orphan") => Ok(options),
+            Some(other) => Err(ApiError::BadRequest(format!(
+                "invalid propagationPolicy {other:?}: supported values: \"Foreground\", \
+                 \"Background\", \"Orphan\""
+            ))),
+        }
+    }
+}
+
+/// Whether something other than time keeps a deleted object.
+pub(super) fn is_held(resource: &Resource, value: &Value) -> bool {
+    let own =
+        resource.has(Subresource::Finalize) && !object::list(value, "/spec/finalizers").is_empty();
+    own || !object::list(value, "/metadata/finalizers").is_empty()
+}
+
+/// Decides how `old` goes.
+pub fn delete_in(
+    view: &View<'_>,
+    old: &Arc<StoredObject>,
+    options: &DeleteOptions,
+) -> Result<Change, ApiError> {
+    let resource = old.resource;
+    let mut value = old.value();
+    check_preconditions(old, &value, &options.preconditions)?;
+    if std::ptr::eq(resource, &namespace::NAMESPACES) && namespace::is_permanent(old.name()) {
+        return Err(ApiError::Forbidden {
+            resource,
+            name: old.name().to_owned(),
+            why: "this namespace may not be deleted".into(),
+        });
+    }
+    let grace = (resource.strategy.grace)(&value, options.grace_period_seconds, view);
+    let dry_run = !options.dry_run.is_empty();
+    if grace.is_none() && !is_held(resource, &value) {
+        return Ok(dry(dry_run, old, Change::Delete { resource, value }));
+    }
+    mark(&mut value, grace.unwrap_or(0), Timestamp::now());
+    (resource.strategy.mark_terminating)(&mut value);
+    Ok(dry(dry_run, old, Change::Put { resource, value }))
+}
+
+/// Records the deletion. A second one may shorten the first's period, never lengthen it.
+fn mark(value: &mut Value, grace: i64, now: Timestamp) {
+    let already = object::parse_timestamp(object::text(value, "/metadata/deletionTimestamp"));
+    let before = value
+        .pointer("/metadata/deletionGracePeriodSeconds")
+        .and_then(Value::as_i64)
+        .unwrap_or(0);
+    let end = match already {
+        Some(_) if before <= grace => return,
+        Some(end) => end - before.seconds() + grace.seconds(),
+        None => now + grace.seconds(),
+    };
+    let metadata = object::metadata(value);
+    metadata.insert("deletionTimestamp".into(), object::timestamp(end).into());
+    metadata.insert("deletionGracePeriodSeconds".into(), grace.into());
+}
+
+fn check_preconditions(
+    old: &StoredObject,
+    value: &Value,
+    preconditions: &Preconditions,
+) -> Result<(), ApiError> {
+    let revision = old.revision.to_string();
+    for (what, asked, is, hint) in [
+        (
+            "UID",
+            &preconditions.uid,
+            object::uid(value),
+            "deleted and then recreated",
+        ),
+        (
+            "ResourceVersion",
+            &preconditions.resource_version,
+            revision.as_str(),
+            "modified",
+        ),
+    ] {
+        if let Some(asked) = asked.as_deref().filter(|asked| *asked != is) {
+            return Err(ApiError::Conflict {
+                resource: old.resource,
+                name: old.name().to_owned(),
+                why: format!(
+                    "the {what} in the precondition ({asked}) does not match the {what} in record \
+                     ({is}). The object might have been {hint}"
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn success(object: &StoredObject) -> Value {
+    let resource = object.resource;
+    let value = object.value();
+    let mut details = json!({"name": object.name()});
+    if !resource.group.is_empty() {
+        details["group"] = resource.group.into();
+    }
+    details["kind"] = resource.plural.into();
+    details["uid"] = object::uid(&value).into();
+    json!({
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": details,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_deletion_shortens_and_never_lengthens() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let mut pod = json!({"metadata": {}});
+        mark(&mut pod, 30, now);
+        assert_eq!(pod["metadata"]["deletionTimestamp"], "2026-01-01T00:00:30Z");
+        let later = now + 10.seconds();
+        mark(&mut pod, 60, later);
+        assert_eq!(pod["metadata"]["deletionGracePeriodSeconds"], 30);
+        mark(&mut pod, 5, later);
+        assert_eq!(pod["metadata"]["deletionTimestamp"], "2026-01-01T00:00:05Z");
+        assert_eq!(pod["metadata"]["deletionGracePeriodSeconds"], 5);
+    }
+}

@@ -1,0 +1,154 @@
+//! HTTP requests in, HTTP responses out: the verbs, generic over the resource table.
+
+mod binding;
+mod body;
+mod create;
+mod delete;
+mod negotiate;
+mod patch;
+mod read;
+mod respond;
+mod update;
+mod watch;
+
+use std::convert::Infallible;
+
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response};
+use tokio_util::sync::CancellationToken;
+
+use super::discovery;
+use super::request::{Options, ResourceRequest, Target, Verb};
+use super::resource::{Resource, Subresource};
+use super::status::ApiError;
+use super::store::Store;
+use super::tls::Caller;
+
+pub use binding::bind;
+pub use create::{admit, prepare};
+pub use delete::{DeleteOptions, delete_in};
+pub use update::finish as finish_update;
+
+pub type Body = UnsyncBoxBody<Bytes, Infallible>;
+type Answer = Result<Response<Body>, ApiError>;
+
+/// Serves requests over one store.
+pub struct Api {
+    pub store: Store,
+    /// Ends watches when the server stops.
+    pub stopping: CancellationToken,
+}
+
+/// A request whose resource is known and whose names fit it.
+struct Scope {
+    resource: &'static Resource,
+    /// Empty for cluster-scoped resources; `None` for all namespaces.
+    namespace: Option<String>,
+    name: Option<String>,
+    subresource: Option<Subresource>,
+    options: Options,
+}
+
+impl Api {
+    pub async fn handle(&self, caller: &Caller, request: Request<Incoming>) -> Response<Body> {
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        let response = self
+            .route(request)
+            .await
+            .unwrap_or_else(|error| respond::error(&error));
+        tracing::debug!(
+            user = caller.user,
+            %method,
+            path,
+            status = response.status().as_u16(),
+            "request"
+        );
+        response
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Answer {
+        let options = Options::parse(request.uri().query().unwrap_or(""))?;
+        match Target::parse(request.method(), request.uri().path(), &options)? {
+            Target::Path(path) => match *request.method() {
+                Method::GET | Method::HEAD => discovery::answer(&path)
+                    .map(|document| respond::document(&document))
+                    .ok_or(ApiError::NoSuchPath),
+                _ => Err(ApiError::MethodNotAllowed),
+            },
+            Target::Resource(target) => {
+                let verb = target.verb;
+                let scope = Scope::of(target, options)?;
+                self.serve(verb, scope, request).await
+            }
+        }
+    }
+
+    async fn serve(&self, verb: Verb, scope: Scope, request: Request<Incoming>) -> Answer {
+        match (verb, scope.subresource) {
+            (Verb::Get, _) => self.get(&scope, negotiate::accepted(&request)?),
+            (Verb::List, None) => self.list(&scope, negotiate::accepted(&request)?),
+            (Verb::Watch, None) => self.watch(&scope, negotiate::accepted(&request)?),
+            (Verb::Create, Some(Subresource::Binding)) => self.bind(scope, request).await,
+            (Verb::Create, None) if scope.name.is_none() => self.create(scope, request).await,
+            (_, Some(Subresource::Binding)) => Err(ApiError::MethodNotAllowed),
+            (Verb::Update, _) => self.update(scope, request).await,
+            (Verb::Patch, _) => self.patch(scope, request).await,
+            (Verb::Delete, None) => self.delete(scope, request).await,
+            (Verb::DeleteCollection, None) => self.delete_collection(scope, request).await,
+            _ => Err(ApiError::MethodNotAllowed),
+        }
+    }
+}
+
+impl Scope {
+    fn of(target: ResourceRequest, options: Options) -> Result<Scope, ApiError> {
+        let resource = Resource::find(&target.group, &target.version, &target.resource)
+            .ok_or(ApiError::NoSuchPath)?;
+        let subresource = match target.subresource {
+            None => None,
+            Some(name) => Some(
+                resource
+                    .subresources
+                    .iter()
+                    .copied()
+                    .find(|one| one.name() == name)
+                    .ok_or(ApiError::NoSuchPath)?,
+            ),
+        };
+        let namespace = match (resource.namespaced, target.namespace) {
+            (true, namespace) => namespace,
+            (false, None) => Some(String::new()),
+            (false, Some(_)) => return Err(ApiError::NoSuchPath),
+        };
+        // Only collections span namespaces.
+        let single = target.name.is_some() || target.verb == Verb::DeleteCollection;
+        if namespace.is_none() && single {
+            return Err(ApiError::NoSuchPath);
+        }
+        Ok(Scope {
+            resource,
+            namespace,
+            name: target.name,
+            subresource,
+            options,
+        })
+    }
+
+    fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or("")
+    }
+
+    fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or("")
+    }
+
+    fn key(&self) -> String {
+        self.resource.key(self.namespace(), self.name())
+    }
+
+    fn not_found(&self) -> ApiError {
+        ApiError::not_found(self.resource, self.name())
+    }
+}

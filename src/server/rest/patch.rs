@@ -1,0 +1,172 @@
+//! PATCH: JSON patches (RFC 6902) and merge patches (RFC 7386).
+//!
+//! A strategic merge patch is accepted where a merge patch means the same: it carries no list
+//! (whose merging depends on the type) and no `$` directive.
+
+use std::sync::{Arc, OnceLock};
+
+use hyper::body::Incoming;
+use hyper::{Request, StatusCode};
+use serde_json::Value;
+
+use super::update::{dry, step};
+use super::{Answer, Api, Scope, body, respond};
+use crate::server::object;
+use crate::server::status::{ApiError, Cause};
+
+enum Patch {
+    Json(json_patch::Patch),
+    Merge(Value),
+}
+
+impl Api {
+    pub(super) async fn patch(&self, scope: Scope, request: Request<Incoming>) -> Answer {
+        let media_type = body::media_type(&request);
+        let patch = Patch::parse(&media_type, &body::read(request).await?)?;
+        // The result is checked where it is made, on the store's side.
+        let warnings = Arc::new(OnceLock::new());
+        let patched = self
+            .store
+            .write({
+                let warnings = warnings.clone();
+                move |view| {
+                    let old = view.get(&scope.key()).ok_or_else(|| scope.not_found())?;
+                    let mut value = patch.apply(&scope, old.value())?;
+                    let noted =
+                        body::decode(scope.resource, &mut value, scope.options.field_validation)?;
+                    warnings.get_or_init(|| noted);
+                    let change = step(scope.subresource, &old, value)?;
+                    Ok(dry(scope.options.dry_run, &old, change))
+                }
+            })
+            .await?;
+        let mut response = respond::json(StatusCode::OK, patched.json.clone());
+        respond::warn(&mut response, warnings.get().map_or(&[], Vec::as_slice));
+        Ok(response)
+    }
+}
+
+impl Patch {
+    fn parse(media_type: &str, body: &[u8]) -> Result<Patch, ApiError> {
+        let unreadable = |error: serde_json::Error| {
+            ApiError::BadRequest(format!("error decoding patch: {error}"))
+        };
+        match media_type {
+            "application/json-patch+json" => Ok(Patch::Json(
+                serde_json::from_slice(body).map_err(unreadable)?,
+            )),
+            "application/merge-patch+json" => {
+                merge(serde_json::from_slice(body).map_err(unreadable)?)
+            }
+            "application/strategic-merge-patch+json" => {
+                let patch = serde_json::from_slice(body).map_err(unreadable)?;
+                match needs_strategy(&patch) {
+                    false => merge(patch),
+                    true => Err(ApiError::UnsupportedMediaType(
+                        "this strategic merge patch carries a list or a $ directive, which this \
+                         server cannot merge; use application/merge-patch+json or \
+                         application/json-patch+json"
+                            .into(),
+                    )),
+                }
+            }
+            _ => Err(ApiError::UnsupportedMediaType(
+                "the body of the request was in an unknown format - accepted media types include: \
+                 application/json-patch+json, application/merge-patch+json, \
+                 application/strategic-merge-patch+json"
+                    .into(),
+            )),
+        }
+    }
+
+    fn apply(self, scope: &Scope, mut value: Value) -> Result<Value, ApiError> {
+        match self {
+            Patch::Merge(patch) => json_patch::merge(&mut value, &patch),
+            Patch::Json(patch) => {
+                json_patch::patch(&mut value, &patch).map_err(|error| ApiError::Invalid {
+                    resource: scope.resource,
+                    name: scope.name().to_owned(),
+                    causes: vec![Cause::invalid(
+                        "patch",
+                        &error.path.to_string().into(),
+                        &error.to_string(),
+                    )],
+                })?;
+            }
+        }
+        body::claim(
+            &mut value,
+            scope.resource.kind,
+            &scope.resource.api_version(),
+        )?;
+        for (field, expected) in [("name", scope.name()), ("namespace", scope.namespace())] {
+            let given = object::text(&value, &format!("/metadata/{field}"));
+            if given != expected {
+                return Err(ApiError::Invalid {
+                    resource: scope.resource,
+                    name: scope.name().to_owned(),
+                    causes: vec![Cause::invalid(
+                        format!("metadata.{field}"),
+                        &given.into(),
+                        "field is immutable",
+                    )],
+                });
+            }
+        }
+        Ok(value)
+    }
+}
+
+fn merge(patch: Value) -> Result<Patch, ApiError> {
+    if patch.is_object() {
+        Ok(Patch::Merge(patch))
+    } else {
+        Err(ApiError::BadRequest(
+            "error decoding patch: a merge patch is a JSON object".into(),
+        ))
+    }
+}
+
+fn needs_strategy(patch: &Value) -> bool {
+    match patch {
+        Value::Array(_) => true,
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, value)| key.starts_with('$') || needs_strategy(value)),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strategic_patch_passes_where_a_merge_patch_means_the_same() {
+        let strategic =
+            |body: &str| Patch::parse("application/strategic-merge-patch+json", body.as_bytes());
+        assert!(strategic(r#"{"metadata":{"labels":{"a":null}}}"#).is_ok());
+        for body in [
+            r#"{"spec":{"containers":[]}}"#,
+            r#"{"metadata":{"labels":{"$patch":"replace"}}}"#,
+        ] {
+            assert_eq!(
+                strategic(body).err().map(|error| error.code()),
+                Some(415),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_patch_is_refused() {
+        for (media_type, body, code) in [
+            ("application/merge-patch+json", "[]", 400),
+            ("application/json-patch+json", "{}", 400),
+            ("application/apply-patch+yaml", "{}", 415),
+        ] {
+            let error = Patch::parse(media_type, body.as_bytes()).err();
+            assert_eq!(error.map(|error| error.code()), Some(code), "{media_type}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Responses.
+
+use std::convert::Infallible;
+
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Bytes, Frame};
+use hyper::header::{CONTENT_TYPE, HeaderValue, WARNING};
+use hyper::{Response, StatusCode};
+use serde_json::Value;
+
+use super::Body;
+use crate::server::discovery::Document;
+use crate::server::status::ApiError;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    with_type(status, JSON, Full::new(body.into()).boxed_unsync())
+}
+
+pub fn value(status: StatusCode, value: &Value) -> Response<Body> {
+    json(status, value.to_string())
+}
+
+pub fn error(error: &ApiError) -> Response<Body> {
+    let status = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    value(status, &error.status())
+}
+
+pub fn document(document: &Document) -> Response<Body> {
+    match document {
+        Document::Json(body) => value(StatusCode::OK, body),
+        Document::Text(text) => with_type(
+            StatusCode::OK,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+            Full::new(Bytes::from_static(text.as_bytes())).boxed_unsync(),
+        ),
+    }
+}
+
+/// A JSON body that is produced as the client takes it.
+pub fn stream(chunks: impl futures::Stream<Item = Bytes> + Send + 'static) -> Response<Body> {
+    use futures::StreamExt;
+    let frames = chunks.map(|chunk| Ok::<_, Infallible>(Frame::data(chunk)));
+    with_type(StatusCode::OK, JSON, StreamBody::new(frames).boxed_unsync())
+}
+
+/// Adds `Warning: 299 - "…"` headers, which kubectl prints.
+pub fn warn(response: &mut Response<Body>, warnings: &[String]) {
+    for warning in warnings {
+        let text: String = warning
+            .chars()
+            .filter(|character| !character.is_control())
+            .flat_map(|character| match character {
+                '"' | '\\' => vec!['\\', character],
+                other => vec![other],
+            })
+            .collect();
+        // What cannot stand in a header is not worth failing a write that has happened.
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
+            response.headers_mut().append(WARNING, value);
+        }
+    }
+}
+
+fn with_type(status: StatusCode, content_type: HeaderValue, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}

@@ -1,0 +1,163 @@
+//! PUT, and what PUT and PATCH have in common: the step from an old object to a new one.
+
+use hyper::body::Incoming;
+use hyper::{Request, StatusCode};
+use serde_json::Value;
+
+use super::{Answer, Api, Scope, body, respond};
+use crate::server::kinds::metadata;
+use crate::server::object;
+use crate::server::resource::{Resource, Subresource};
+use crate::server::status::ApiError;
+use crate::server::store::{Change, StoredObject};
+
+impl Api {
+    pub(super) async fn update(&self, scope: Scope, request: Request<Incoming>) -> Answer {
+        let resource = scope.resource;
+        let mut value = body::object(request, resource.kind, &resource.api_version()).await?;
+        let warnings = body::decode(resource, &mut value, scope.options.field_validation)?;
+        check_names(&scope, &mut value)?;
+        let updated = self
+            .store
+            .write(move |view| {
+                let old = view.get(&scope.key()).ok_or_else(|| scope.not_found())?;
+                let change = step(scope.subresource, &old, value)?;
+                Ok(dry(scope.options.dry_run, &old, change))
+            })
+            .await?;
+        let mut response = respond::json(StatusCode::OK, updated.json.clone());
+        respond::warn(&mut response, &warnings);
+        Ok(response)
+    }
+}
+
+/// The object must be the one its URL names.
+fn check_names(scope: &Scope, value: &mut Value) -> Result<(), ApiError> {
+    let name = object::name(value);
+    if name != scope.name() {
+        return Err(ApiError::BadRequest(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            scope.name()
+        )));
+    }
+    let namespace = object::namespace(value);
+    if !namespace.is_empty() && namespace != scope.namespace() {
+        return Err(ApiError::BadRequest(format!(
+            "the namespace of the object ({namespace}) does not match the namespace on the URL ({})",
+            scope.namespace()
+        )));
+    }
+    if scope.resource.namespaced {
+        object::metadata(value).insert("namespace".into(), scope.namespace().into());
+    }
+    Ok(())
+}
+
+/// From `old` to `new` for a client: its resourceVersion and uid, where given, must still be
+/// true.
+pub(super) fn step(
+    subresource: Option<Subresource>,
+    old: &StoredObject,
+    new: Value,
+) -> Result<Change, ApiError> {
+    let resource = old.resource;
+    let expected = object::text(&new, "/metadata/resourceVersion");
+    // "0" is what Go clients send for "any".
+    if !matches!(expected, "" | "0") && expected != old.revision.to_string() {
+        return Err(ApiError::modified(resource, old.name()));
+    }
+    let before = old.value();
+    let uid = object::uid(&new);
+    if !uid.is_empty() && uid != object::uid(&before) {
+        return Err(ApiError::Conflict {
+            resource,
+            name: old.name().to_owned(),
+            why: format!(
+                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                object::uid(&before)
+            ),
+        });
+    }
+    let new = restrict(resource, subresource, &before, new);
+    finish(resource, &before, new)
+}
+
+/// Leaves in `new` only the changes that its subresource is for.
+fn restrict(
+    resource: &Resource,
+    subresource: Option<Subresource>,
+    old: &Value,
+    mut new: Value,
+) -> Value {
+    match subresource {
+        Some(Subresource::Status) => {
+            let mut merged = old.clone();
+            for key in ["labels", "annotations", "finalizers", "resourceVersion"] {
+                object::copy(&mut merged["metadata"], &new["metadata"], key);
+            }
+            object::copy(&mut merged, &new, "status");
+            merged
+        }
+        Some(Subresource::Finalize) => {
+            let mut merged = old.clone();
+            object::copy(&mut merged, &new, "spec");
+            merged
+        }
+        Some(Subresource::Binding) | None => {
+            object::copy(&mut new, old, "status");
+            (resource.strategy.prepare_update)(&mut new, old);
+            new
+        }
+    }
+}
+
+/// From `old` to `new`, whoever asks: keeps what never changes, fills in, checks, and removes an
+/// object that is being deleted and that nothing holds any more.
+pub fn finish(
+    resource: &'static Resource,
+    old: &Value,
+    mut new: Value,
+) -> Result<Change, ApiError> {
+    let strategy = &resource.strategy;
+    metadata::carry_over(&mut new, old);
+    (strategy.default)(&mut new);
+    if strategy.tracks_generation && new.get("spec") != old.get("spec") {
+        let generation = old.pointer("/metadata/generation").and_then(Value::as_i64);
+        object::metadata(&mut new)
+            .insert("generation".into(), (generation.unwrap_or(0) + 1).into());
+    }
+    let mut causes = metadata::validate(resource, &new);
+    causes.extend((strategy.validate)(&new, Some(old)));
+    if !causes.is_empty() {
+        return Err(ApiError::Invalid {
+            resource,
+            name: object::name(old).to_owned(),
+            causes,
+        });
+    }
+    let waits = new
+        .pointer("/metadata/deletionGracePeriodSeconds")
+        .and_then(Value::as_i64)
+        .is_some_and(|seconds| seconds > 0);
+    if object::is_terminating(&new) && !waits && !super::delete::is_held(resource, &new) {
+        return Ok(Change::Delete {
+            resource,
+            value: new,
+        });
+    }
+    Ok(Change::Put {
+        resource,
+        value: new,
+    })
+}
+
+/// A change that changes nothing is none; a dry run only shows.
+pub(super) fn dry(dry_run: bool, old: &std::sync::Arc<StoredObject>, change: Change) -> Change {
+    match change {
+        Change::Put { value, .. } if value == old.value() => Change::Keep(old.clone()),
+        Change::Put { resource, value } | Change::Delete { resource, value } if dry_run => {
+            Change::Preview { resource, value }
+        }
+        change => change,
+    }
+}

@@ -1,0 +1,201 @@
+//! GET with `watch`: a stream of events, one JSON object per line.
+
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, stream};
+use hyper::body::Bytes;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::negotiate::Form;
+use super::{Answer, Api, Scope, respond};
+use crate::server::random;
+use crate::server::resource::Resource;
+use crate::server::selector::Selector;
+use crate::server::store::{Event, EventKind, Feed, StoredObject, line};
+use crate::server::table::{self, IncludeObject};
+
+/// A watch without `timeoutSeconds` ends after this or up to twice this, as in Kubernetes.
+const TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// Bookmarks come this often, or half as often.
+const BOOKMARK: Duration = Duration::from_secs(40);
+
+impl Api {
+    pub(super) fn watch(&self, scope: &Scope, form: Form) -> Answer {
+        let resource = scope.resource;
+        let options = &scope.options;
+        let selector = scope.selector()?;
+        let view = EventView {
+            resource,
+            table: match form {
+                Form::Json => None,
+                Form::Table => Some(scope.include_object()?),
+            },
+        };
+        let prefix = resource.prefix(scope.namespace.as_deref());
+        let from = options.resource_version.filter(|version| *version > 0);
+        let (initial, feed) = match from {
+            Some(from) if !options.send_initial_events => {
+                let feed = self.store.follow(resource, prefix, from);
+                feed.check()?;
+                (Vec::new(), feed)
+            }
+            _ => {
+                let (objects, revision) = self.store.list(&prefix);
+                let mut lines: Vec<Bytes> = objects
+                    .iter()
+                    .filter(|object| selector.matches(object))
+                    .map(|object| view.object(EventKind::Added, object))
+                    .collect();
+                if options.send_initial_events {
+                    lines.push(view.bookmark(revision, true));
+                }
+                (lines, self.store.follow(resource, prefix, revision))
+            }
+        };
+        let timeout = match options.timeout_seconds {
+            Some(seconds) if seconds > 0 => Duration::from_secs(seconds),
+            _ => random::jittered(TIMEOUT),
+        };
+        let watch = Watch {
+            feed,
+            selector,
+            view,
+            ends: Instant::now() + timeout,
+            bookmark: options.bookmarks.then(next_bookmark),
+            stopping: self.stopping.clone(),
+            over: false,
+        };
+        Ok(respond::stream(
+            stream::iter(initial).chain(watch.into_stream()),
+        ))
+    }
+}
+
+fn next_bookmark() -> Instant {
+    Instant::now() + random::jittered(BOOKMARK)
+}
+
+struct Watch {
+    feed: Feed,
+    selector: Selector,
+    view: EventView,
+    ends: Instant,
+    /// `None`: the client does not want bookmarks.
+    bookmark: Option<Instant>,
+    stopping: CancellationToken,
+    over: bool,
+}
+
+impl Watch {
+    fn into_stream(self) -> impl Stream<Item = Bytes> + Send {
+        stream::unfold(self, |mut watch| async move {
+            let lines = watch.next().await?;
+            Some((stream::iter(lines), watch))
+        })
+        .flatten()
+    }
+
+    /// The next lines, or `None` at the end.
+    async fn next(&mut self) -> Option<Vec<Bytes>> {
+        if self.over {
+            return None;
+        }
+        let bookmark = self.bookmark.unwrap_or(self.ends);
+        tokio::select! {
+            () = self.stopping.cancelled() => None,
+            () = sleep_until(self.ends) => None,
+            events = self.feed.next() => match events {
+                Ok(events) => Some(events.iter().filter_map(|event| self.line(event)).collect()),
+                Err(error) => {
+                    self.over = true;
+                    Some(vec![line("ERROR", error.status().to_string().as_bytes())])
+                }
+            },
+            () = sleep_until(bookmark), if self.bookmark.is_some() => {
+                self.bookmark = Some(next_bookmark());
+                let at = self.feed.bookmark();
+                Some(at.map(|at| self.view.bookmark(at, false)).into_iter().collect())
+            }
+        }
+    }
+
+    /// The event as this watch's selector sees it; an object that enters or leaves it comes into
+    /// being or goes.
+    fn line(&self, event: &Event) -> Option<Bytes> {
+        let is = event.kind != EventKind::Deleted && self.selector.matches(&event.object);
+        let previous = event
+            .previous
+            .as_ref()
+            .filter(|previous| self.selector.matches(previous));
+        match (previous, is) {
+            (None, false) => None,
+            (None, true) => Some(self.view.event(EventKind::Added, event)),
+            (Some(_), true) => Some(self.view.event(EventKind::Modified, event)),
+            (Some(_), false) if event.kind == EventKind::Deleted => {
+                Some(self.view.event(EventKind::Deleted, event))
+            }
+            // As kube-apiserver: the last state that matched, at the revision at which it ceased to.
+            (Some(previous), false) => {
+                let last =
+                    StoredObject::stamp(previous.resource, previous.value(), event.object.revision);
+                Some(self.view.object(EventKind::Deleted, &last))
+            }
+        }
+    }
+}
+
+/// How this watch's client wants objects shown.
+struct EventView {
+    resource: &'static Resource,
+    table: Option<IncludeObject>,
+}
+
+impl EventView {
+    fn event(&self, kind: EventKind, event: &Event) -> Bytes {
+        match self.table {
+            None => event.line(kind),
+            Some(_) => self.object(kind, &event.object),
+        }
+    }
+
+    fn object(&self, kind: EventKind, object: &StoredObject) -> Bytes {
+        match self.table {
+            None => line(kind.name(), &object.json),
+            Some(include) => {
+                let table = table::render(
+                    self.resource,
+                    vec![object.value()],
+                    &object.revision.to_string(),
+                    include,
+                    Timestamp::now(),
+                );
+                line(kind.name(), table.to_string().as_bytes())
+            }
+        }
+    }
+
+    fn bookmark(&self, revision: u64, initial_events_end: bool) -> Bytes {
+        let mut metadata = json!({"resourceVersion": revision.to_string()});
+        if initial_events_end {
+            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        }
+        let object: Value = match self.table {
+            None => json!({
+                "kind": self.resource.kind,
+                "apiVersion": self.resource.api_version(),
+                "metadata": metadata,
+            }),
+            Some(include) => table::render(
+                self.resource,
+                Vec::new(),
+                &revision.to_string(),
+                include,
+                Timestamp::now(),
+            ),
+        };
+        line("BOOKMARK", object.to_string().as_bytes())
+    }
+}

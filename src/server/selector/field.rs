@@ -1,0 +1,141 @@
+//! Field selectors: `spec.nodeName=node-1,status.phase!=Running`.
+
+use crate::server::resource::Resource;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FieldSelector {
+    terms: Vec<Term>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Term {
+    label: String,
+    value: String,
+    equal: bool,
+}
+
+impl FieldSelector {
+    /// The error is Kubernetes' message.
+    pub fn parse(resource: &Resource, text: &str) -> Result<FieldSelector, String> {
+        let mut terms = Vec::new();
+        for part in split_terms(text).iter().filter(|part| !part.is_empty()) {
+            let term = parse_term(part)
+                .ok_or_else(|| format!("invalid selector: '{text}'; can't understand '{part}'"))?;
+            if !selectable(resource, &term.label) {
+                return Err(format!("field label not supported: {}", term.label));
+            }
+            terms.push(term);
+        }
+        Ok(FieldSelector { terms })
+    }
+
+    pub fn matches<'a>(&self, value_of: impl Fn(&str) -> &'a str) -> bool {
+        self.terms
+            .iter()
+            .all(|term| (value_of(&term.label) == term.value) == term.equal)
+    }
+
+    /// The one name this selector asks for, if it asks for one.
+    pub fn name(&self) -> Option<&str> {
+        self.terms
+            .iter()
+            .find(|term| term.equal && term.label == "metadata.name")
+            .map(|term| term.value.as_str())
+    }
+}
+
+fn selectable(resource: &Resource, label: &str) -> bool {
+    label == "metadata.name"
+        || (label == "metadata.namespace" && resource.namespaced)
+        || resource.fields.iter().any(|field| field.label == label)
+}
+
+/// Splits at commas that no backslash protects.
+fn split_terms(text: &str) -> Vec<String> {
+    let mut terms = vec![String::new()];
+    let mut escaped = false;
+    for character in text.chars() {
+        match (character, escaped) {
+            (',', false) => terms.push(String::new()),
+            _ => {
+                if let Some(term) = terms.last_mut() {
+                    term.push(character);
+                }
+            }
+        }
+        escaped = character == '\\' && !escaped;
+    }
+    terms
+}
+
+/// The first operator decides; `\\`, `\,` and `\=` stand for themselves in the value.
+fn parse_term(part: &str) -> Option<Term> {
+    let at = part.find(['=', '!'])?;
+    let (label, rest) = part.split_at(at);
+    let (equal, value) = if let Some(value) = rest.strip_prefix("!=") {
+        (false, value)
+    } else if let Some(value) = rest.strip_prefix("==") {
+        (true, value)
+    } else {
+        (true, rest.strip_prefix('=')?)
+    };
+    Some(Term {
+        label: label.to_owned(),
+        value: unescape(value)?,
+        equal,
+    })
+}
+
+fn unescape(value: &str) -> Option<String> {
+    let mut plain = String::with_capacity(value.len());
+    let mut characters = value.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => match characters.next()? {
+                escaped @ ('\\' | ',' | '=') => plain.push(escaped),
+                _ => return None,
+            },
+            '=' => return None,
+            other => plain.push(other),
+        }
+    }
+    Some(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::kinds::pod::PODS;
+
+    #[test]
+    fn terms_are_all_to_hold() {
+        let selector =
+            FieldSelector::parse(&PODS, "spec.nodeName==node-1,status.phase!=Failed").unwrap();
+        let on = |node: &'static str, phase: &'static str| {
+            selector.matches(|label| {
+                if label == "spec.nodeName" {
+                    node
+                } else {
+                    phase
+                }
+            })
+        };
+        assert!(on("node-1", "Running"));
+        assert!(!on("node-1", "Failed"));
+        assert!(!on("", "Running"));
+    }
+
+    #[test]
+    fn an_unknown_field_is_named() {
+        let error = FieldSelector::parse(&PODS, "spec.color=red").unwrap_err();
+        assert_eq!(error, "field label not supported: spec.color");
+    }
+
+    #[test]
+    fn escapes_protect_what_they_precede() {
+        let selector = FieldSelector::parse(&PODS, r"metadata.name=a\,b\=c\\").unwrap();
+        assert_eq!(selector.name(), Some(r"a,b=c\"));
+        assert!(FieldSelector::parse(&PODS, r"metadata.name=a\b").is_err());
+        assert!(FieldSelector::parse(&PODS, "metadata.name").is_err());
+    }
+}

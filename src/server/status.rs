@@ -1,0 +1,259 @@
+//! What can go wrong with a request, in Kubernetes' own words.
+//!
+//! Clients decide by `reason` and people read `message`, so both are exactly what kube-apiserver
+//! says (apimachinery `api/errors` and `util/validation/field`).
+
+use serde_json::{Value, json};
+
+use super::resource::Resource;
+
+/// Why a request was not carried out. `Display` is the message a user sees.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ApiError {
+    #[error("{} {name:?} not found", resource.qualified())]
+    NotFound {
+        resource: &'static Resource,
+        name: String,
+    },
+    #[error("the server could not find the requested resource")]
+    NoSuchPath,
+    #[error("{} {name:?} already exists", resource.qualified())]
+    AlreadyExists {
+        resource: &'static Resource,
+        name: String,
+    },
+    #[error("Operation cannot be fulfilled on {} {name:?}: {why}", resource.qualified())]
+    Conflict {
+        resource: &'static Resource,
+        name: String,
+        why: String,
+    },
+    #[error("{} {name:?} is invalid: {}", resource.qualified_kind(), summary(causes))]
+    Invalid {
+        resource: &'static Resource,
+        name: String,
+        causes: Vec<Cause>,
+    },
+    #[error("{} {name:?} is forbidden: {why}", resource.qualified())]
+    Forbidden {
+        resource: &'static Resource,
+        name: String,
+        why: String,
+    },
+    #[error("{0}")]
+    BadRequest(String),
+    #[error("the server does not allow this method on the requested resource")]
+    MethodNotAllowed,
+    #[error(
+        "only the following media types are accepted: application/json, application/json;stream=watch"
+    )]
+    NotAcceptable,
+    #[error("{0}")]
+    UnsupportedMediaType(String),
+    #[error("Request entity too large: limit is {limit}")]
+    TooLarge { limit: usize },
+    #[error("too old resource version: {asked} ({oldest})")]
+    Expired { asked: u64, oldest: u64 },
+    #[error("Internal error occurred: {0}")]
+    Internal(String),
+}
+
+/// One thing that is wrong with one field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    pub field: String,
+    pub kind: CauseKind,
+    pub detail: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CauseKind {
+    Required,
+    Invalid,
+    Duplicate,
+    Unsupported,
+    Forbidden,
+}
+
+/// What was wrong with a conflicting update, as Kubernetes words it.
+pub const MODIFIED: &str = "the object has been modified; please apply your changes to the latest \
+                            version and try again";
+
+impl Cause {
+    pub fn required(field: impl Into<String>, detail: &str) -> Cause {
+        let detail = match detail {
+            "" => "Required value".to_owned(),
+            detail => format!("Required value: {detail}"),
+        };
+        Cause::new(field, CauseKind::Required, detail)
+    }
+
+    /// `value` is what was given; strings are shown quoted, as Go does.
+    pub fn invalid(field: impl Into<String>, value: &Value, detail: &str) -> Cause {
+        Cause::new(
+            field,
+            CauseKind::Invalid,
+            format!("Invalid value: {value}: {detail}"),
+        )
+    }
+
+    pub fn duplicate(field: impl Into<String>, value: &str) -> Cause {
+        Cause::new(
+            field,
+            CauseKind::Duplicate,
+            format!("Duplicate value: {value:?}"),
+        )
+    }
+
+    pub fn unsupported(field: impl Into<String>, value: &str, supported: &[&str]) -> Cause {
+        let supported: Vec<String> = supported.iter().map(|one| format!("{one:?}")).collect();
+        Cause::new(
+            field,
+            CauseKind::Unsupported,
+            format!(
+                "Unsupported value: {value:?}: supported values: {}",
+                supported.join(", ")
+            ),
+        )
+    }
+
+    pub fn forbidden(field: impl Into<String>, detail: &str) -> Cause {
+        Cause::new(field, CauseKind::Forbidden, format!("Forbidden: {detail}"))
+    }
+
+    fn new(field: impl Into<String>, kind: CauseKind, detail: String) -> Cause {
+        Cause {
+            field: field.into(),
+            kind,
+            detail,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self.kind {
+            CauseKind::Required => "FieldValueRequired",
+            CauseKind::Invalid => "FieldValueInvalid",
+            CauseKind::Duplicate => "FieldValueDuplicate",
+            CauseKind::Unsupported => "FieldValueNotSupported",
+            CauseKind::Forbidden => "FieldValueForbidden",
+        }
+    }
+}
+
+fn summary(causes: &[Cause]) -> String {
+    let all: Vec<String> = causes
+        .iter()
+        .map(|cause| format!("{}: {}", cause.field, cause.detail))
+        .collect();
+    match all.as_slice() {
+        [one] => one.clone(),
+        all => format!("[{}]", all.join(", ")),
+    }
+}
+
+impl ApiError {
+    pub fn modified(resource: &'static Resource, name: &str) -> ApiError {
+        ApiError::Conflict {
+            resource,
+            name: name.to_owned(),
+            why: MODIFIED.to_owned(),
+        }
+    }
+
+    pub fn not_found(resource: &'static Resource, name: &str) -> ApiError {
+        ApiError::NotFound {
+            resource,
+            name: name.to_owned(),
+        }
+    }
+
+    pub fn code(&self) -> u16 {
+        match self {
+            ApiError::NotFound { .. } | ApiError::NoSuchPath => 404,
+            ApiError::AlreadyExists { .. } | ApiError::Conflict { .. } => 409,
+            ApiError::Invalid { .. } => 422,
+            ApiError::Forbidden { .. } => 403,
+            ApiError::BadRequest(_) => 400,
+            ApiError::MethodNotAllowed => 405,
+            ApiError::NotAcceptable => 406,
+            ApiError::UnsupportedMediaType(_) => 415,
+            ApiError::TooLarge { .. } => 413,
+            ApiError::Expired { .. } => 410,
+            ApiError::Internal(_) => 500,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            ApiError::NotFound { .. } | ApiError::NoSuchPath => "NotFound",
+            ApiError::AlreadyExists { .. } => "AlreadyExists",
+            ApiError::Conflict { .. } => "Conflict",
+            ApiError::Invalid { .. } => "Invalid",
+            ApiError::Forbidden { .. } => "Forbidden",
+            ApiError::BadRequest(_) => "BadRequest",
+            ApiError::MethodNotAllowed => "MethodNotAllowed",
+            ApiError::NotAcceptable => "NotAcceptable",
+            ApiError::UnsupportedMediaType(_) => "UnsupportedMediaType",
+            ApiError::TooLarge { .. } => "RequestEntityTooLarge",
+            ApiError::Expired { .. } => "Expired",
+            ApiError::Internal(_) => "InternalError",
+        }
+    }
+
+    /// The `Status` object for the response body, or for a watch's ERROR event.
+    pub fn status(&self) -> Value {
+        let mut status = json!({
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.to_string(),
+            "reason": self.reason(),
+            "code": self.code(),
+        });
+        if let Some(details) = self.details() {
+            status["details"] = details;
+        }
+        status
+    }
+
+    fn details(&self) -> Option<Value> {
+        match self {
+            ApiError::NotFound { resource, name }
+            | ApiError::AlreadyExists { resource, name }
+            | ApiError::Conflict { resource, name, .. }
+            | ApiError::Forbidden { resource, name, .. } => {
+                Some(named(name, resource.group, resource.plural))
+            }
+            ApiError::Invalid {
+                resource,
+                name,
+                causes,
+            } => {
+                let mut details = named(name, resource.group, resource.kind);
+                details["causes"] = causes
+                    .iter()
+                    .map(|cause| {
+                        json!({
+                            "reason": cause.reason(),
+                            "message": cause.detail,
+                            "field": cause.field,
+                        })
+                    })
+                    .collect();
+                Some(details)
+            }
+            ApiError::NoSuchPath | ApiError::MethodNotAllowed => Some(json!({})),
+            _ => None,
+        }
+    }
+}
+
+fn named(name: &str, group: &str, kind: &str) -> Value {
+    let mut details = json!({"name": name});
+    if !group.is_empty() {
+        details["group"] = group.into();
+    }
+    details["kind"] = kind.into();
+    details
+}

@@ -1,0 +1,225 @@
+//! The store: every object, durable before it is acknowledged, and its recent history.
+//!
+//! ```text
+//! handlers, controllers ── Job ──► writer thread ── one transaction ──► Backend (redb)
+//!        ▲                            │ after the commit
+//!        │ get, list, Feed            ▼
+//!        └────────────────── objects (BTreeMap) + ring of events
+//! ```
+//!
+//! Invariants:
+//! - Only the writer thread changes anything, one job at a time, so that a read-modify-write never
+//!   races another. A job sees the jobs before it in the same batch.
+//! - Readers see committed state only. Nothing is acknowledged before it is on disk.
+//! - Every write takes the next revision, without gaps, so an event's place in the ring follows from
+//!   its revision. Revisions go on from where they were after a restart.
+//! - Objects are kept as the JSON that is sent, plus what selectors look at. Values are parsed when a
+//!   write or a table needs them: five thousand pods then cost ten megabytes rather than fifty.
+//! - Watchers hold a cursor into the ring and no queue of their own. One that falls off the end is told
+//!   so (410) and dropped.
+
+mod backend;
+mod feed;
+mod object;
+mod writer;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread::JoinHandle;
+
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use backend::{Backend, RedbBackend, StoreError};
+pub use feed::Feed;
+pub use object::{Event, EventKind, StoredObject, line};
+pub use writer::View;
+
+use super::resource::{self, Resource};
+use super::status::ApiError;
+use writer::Job;
+
+/// Events kept for watchers that reconnect.
+const RING: usize = 10_000;
+/// Jobs that may wait for the writer; beyond that, callers wait to enqueue.
+const QUEUE: usize = 1_024;
+
+/// What a job decided.
+pub enum Change {
+    /// Nothing to do; the answer is the object as it is.
+    Keep(Arc<StoredObject>),
+    Put {
+        resource: &'static Resource,
+        value: Value,
+    },
+    /// Remove the object; `value` is its last state.
+    Delete {
+        resource: &'static Resource,
+        value: Value,
+    },
+    /// Dry run: answer with the object, change nothing.
+    Preview {
+        resource: &'static Resource,
+        value: Value,
+    },
+}
+
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+    jobs: mpsc::Sender<Job>,
+}
+
+struct Shared {
+    state: RwLock<State>,
+    /// One per resource, in the table's order: the revision of its latest event.
+    changed: Vec<watch::Sender<u64>>,
+}
+
+struct State {
+    objects: BTreeMap<Arc<str>, Arc<StoredObject>>,
+    revision: u64,
+    ring: VecDeque<Arc<Event>>,
+    /// Per resource: the newest revision whose event is no longer in the ring.
+    forgotten: Vec<u64>,
+}
+
+/// The writer thread; it ends when the last [`Store`] is gone or the backend fails.
+pub struct Writer {
+    thread: JoinHandle<Result<(), StoreError>>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Writer {
+    /// Waits until the writer has ended, without holding a thread.
+    pub async fn ended(&mut self) {
+        // The sender is only ever dropped, by the thread's end.
+        let _ = (&mut self.ended).await;
+    }
+
+    /// What the writer ended with. Blocks until it has ended.
+    pub fn join(self) -> Result<(), StoreError> {
+        self.thread
+            .join()
+            .unwrap_or(Err(StoreError::WriterPanicked))
+    }
+}
+
+impl Store {
+    /// Loads everything from `backend` and starts the writer.
+    pub fn open(mut backend: impl Backend + 'static) -> Result<(Store, Writer), StoreError> {
+        let loaded = backend.load()?;
+        let mut objects = BTreeMap::new();
+        for (key, json) in loaded.entries {
+            let object = StoredObject::load(&key, json)?;
+            objects.insert(object.key.clone(), Arc::new(object));
+        }
+        let shared = Arc::new(Shared {
+            state: RwLock::new(State {
+                objects,
+                revision: loaded.revision,
+                ring: VecDeque::new(),
+                forgotten: vec![loaded.revision; resource::ALL.len()],
+            }),
+            changed: resource::ALL
+                .iter()
+                .map(|_| watch::Sender::new(loaded.revision))
+                .collect(),
+        });
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let (alive, ended) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn({
+                let shared = shared.clone();
+                move || {
+                    let _alive: oneshot::Sender<()> = alive;
+                    writer::run(&shared, backend, queue)
+                }
+            })
+            .map_err(|source| StoreError::Thread { source })?;
+        Ok((Store { shared, jobs }, Writer { thread, ended }))
+    }
+
+    pub fn get(&self, key: &str) -> Option<Arc<StoredObject>> {
+        self.shared.read().objects.get(key).cloned()
+    }
+
+    /// All objects under a prefix in key order, and the revision at which that was so.
+    pub fn list(&self, prefix: &str) -> (Vec<Arc<StoredObject>>, u64) {
+        let state = self.shared.read();
+        let objects = under(&state.objects, prefix);
+        (
+            objects.map(|(_, object)| object.clone()).collect(),
+            state.revision,
+        )
+    }
+
+    pub fn revision(&self) -> u64 {
+        self.shared.read().revision
+    }
+
+    /// Runs `decide` on the writer thread and carries out what it returns. Resolves once that is
+    /// durable. Once enqueued it happens, even if the caller no longer waits.
+    pub async fn write(
+        &self,
+        decide: impl FnOnce(&View<'_>) -> Result<Change, ApiError> + Send + 'static,
+    ) -> Result<Arc<StoredObject>, ApiError> {
+        let (answer, answered) = oneshot::channel();
+        let job = Job {
+            decide: Box::new(decide),
+            answer,
+        };
+        let stopped = || ApiError::Internal("the store has stopped".into());
+        self.jobs.send(job).await.map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+
+    /// Events after revision `from` for the keys under `prefix`.
+    pub fn follow(&self, resource: &'static Resource, prefix: String, from: u64) -> Feed {
+        Feed::new(self.shared.clone(), resource, prefix, from)
+    }
+}
+
+impl Shared {
+    // A poisoned lock means a panic while nothing was half-changed: readers do not change, and the
+    // writer's publication cannot panic between its steps.
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn publish(&mut self, event: Arc<Event>) {
+        let object = &event.object;
+        match event.kind {
+            EventKind::Deleted => {
+                self.objects.remove(&object.key);
+            }
+            EventKind::Added | EventKind::Modified => {
+                self.objects.insert(object.key.clone(), object.clone());
+            }
+        }
+        self.revision = object.revision;
+        if self.ring.len() == RING
+            && let Some(old) = self.ring.pop_front()
+        {
+            self.forgotten[old.object.resource.ordinal()] = old.object.revision;
+        }
+        self.ring.push_back(event);
+    }
+}
+
+/// The entries whose key starts with `prefix`, in key order.
+fn under<'a, V>(
+    map: &'a BTreeMap<Arc<str>, V>,
+    prefix: &'a str,
+) -> impl Iterator<Item = (&'a Arc<str>, &'a V)> {
+    map.range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+        .take_while(move |(key, _)| key.starts_with(prefix))
+}

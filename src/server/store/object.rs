@@ -1,0 +1,158 @@
+//! An object as the store holds it, and an event about one.
+
+use std::sync::{Arc, OnceLock};
+
+use hyper::body::Bytes;
+use serde_json::Value;
+
+use super::StoreError;
+use crate::server::object;
+use crate::server::resource::Resource;
+
+/// One version of one object: the bytes that are sent, and what selectors look at.
+pub struct StoredObject {
+    pub resource: &'static Resource,
+    pub key: Arc<str>,
+    pub revision: u64,
+    pub json: Bytes,
+    labels: Box<[(Box<str>, Box<str>)]>,
+    /// In the order of the resource's selectable fields.
+    fields: Box<[Box<str>]>,
+}
+
+impl StoredObject {
+    /// Takes `value` as version `revision` of the object.
+    pub fn stamp(resource: &'static Resource, mut value: Value, revision: u64) -> StoredObject {
+        object::metadata(&mut value).insert("resourceVersion".into(), revision.to_string().into());
+        StoredObject::new(resource, &value, revision)
+    }
+
+    /// The object as it is in `value`, stored or not.
+    pub fn new(resource: &'static Resource, value: &Value, revision: u64) -> StoredObject {
+        let key = resource.key(object::namespace(value), object::name(value));
+        StoredObject {
+            resource,
+            key: key.into(),
+            revision,
+            json: value.to_string().into(),
+            labels: object::pairs(value, "/metadata/labels")
+                .map(|(key, value)| (key.into(), value.into()))
+                .collect(),
+            fields: resource
+                .fields
+                .iter()
+                .map(|field| object::text(value, field.pointer).into())
+                .collect(),
+        }
+    }
+
+    /// What the backend holds under `key`.
+    pub(super) fn load(key: &str, json: Vec<u8>) -> Result<StoredObject, StoreError> {
+        let unreadable = |why: String| StoreError::Unreadable {
+            key: key.to_owned(),
+            why,
+        };
+        let resource =
+            Resource::of_key(key).ok_or_else(|| unreadable("no such resource".into()))?;
+        let value: Value =
+            serde_json::from_slice(&json).map_err(|error| unreadable(error.to_string()))?;
+        let revision = object::text(&value, "/metadata/resourceVersion")
+            .parse()
+            .map_err(|_| unreadable("no resourceVersion".into()))?;
+        Ok(StoredObject::new(resource, &value, revision))
+    }
+
+    pub fn value(&self) -> Value {
+        serde_json::from_slice(&self.json).expect("the store wrote this JSON itself")
+    }
+
+    pub fn namespace(&self) -> &str {
+        self.key.split('/').nth(1).unwrap_or("")
+    }
+
+    pub fn name(&self) -> &str {
+        self.key.rsplit('/').next().unwrap_or("")
+    }
+
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.labels
+            .iter()
+            .find(|(name, _)| &**name == key)
+            .map(|(_, value)| &**value)
+    }
+
+    /// The value of a selectable field; empty where the object has none.
+    pub fn field(&self, label: &str) -> &str {
+        match label {
+            "metadata.name" => self.name(),
+            "metadata.namespace" => self.namespace(),
+            label => self
+                .resource
+                .fields
+                .iter()
+                .position(|field| field.label == label)
+                .map_or("", |index| &self.fields[index]),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    Added,
+    Modified,
+    Deleted,
+}
+
+impl EventKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            EventKind::Added => "ADDED",
+            EventKind::Modified => "MODIFIED",
+            EventKind::Deleted => "DELETED",
+        }
+    }
+}
+
+/// One write, as watchers see it.
+pub struct Event {
+    pub kind: EventKind,
+    /// The new version; for a deletion the last state, carrying the deletion's revision.
+    pub object: Arc<StoredObject>,
+    pub previous: Option<Arc<StoredObject>>,
+    /// The event's line on the wire per kind, made once however many watch.
+    lines: [OnceLock<Bytes>; 3],
+}
+
+impl Event {
+    pub fn new(
+        kind: EventKind,
+        object: Arc<StoredObject>,
+        previous: Option<Arc<StoredObject>>,
+    ) -> Event {
+        Event {
+            kind,
+            object,
+            previous,
+            lines: Default::default(),
+        }
+    }
+
+    /// The event's line. The kind can differ from the event's own where the object enters or
+    /// leaves a selector.
+    pub fn line(&self, kind: EventKind) -> Bytes {
+        self.lines[kind as usize]
+            .get_or_init(|| line(kind.name(), &self.object.json))
+            .clone()
+    }
+}
+
+/// `{"type":"ADDED","object":…}` and a newline.
+pub fn line(kind: &str, json: &[u8]) -> Bytes {
+    let mut line = Vec::with_capacity(json.len() + 32);
+    line.extend_from_slice(b"{\"type\":\"");
+    line.extend_from_slice(kind.as_bytes());
+    line.extend_from_slice(b"\",\"object\":");
+    line.extend_from_slice(json);
+    line.extend_from_slice(b"}\n");
+    line.into()
+}

@@ -1,0 +1,168 @@
+//! A server in this process with a directory of its own, and clients for it.
+
+use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use podnet::cluster::kubeconfig;
+use podnet::cluster::pki::Authority;
+use podnet::server::{Server, ServerConfig, ServerError, TlsFiles};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Far more than anything here takes; reaching it is a failure.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Lab {
+    pub client: Client,
+    pub url: String,
+    dir: tempfile::TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    server: JoinHandle<Result<(), ServerError>>,
+}
+
+impl Lab {
+    pub async fn start() -> Lab {
+        Lab::start_in(tempfile::tempdir().unwrap()).await
+    }
+
+    async fn start_in(dir: tempfile::TempDir) -> Lab {
+        let pki = dir.path().join("pki");
+        let authority = Authority::load_or_create(&pki, "test").unwrap();
+        let identity = authority.server_identity(&["127.0.0.1".into()]).unwrap();
+        identity.write(&pki, "server").unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let config = ServerConfig {
+            store: dir.path().join("store"),
+            tls: TlsFiles {
+                ca: pki.join("ca.crt"),
+                certificate: pki.join("server.crt"),
+                key: pki.join("server.key"),
+            },
+            listeners: vec![listener],
+        };
+        let server = Server::start(config).await.unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(server.run(async {
+            let _ = stopped.await;
+        }));
+        let client = client(&pki, &url).await;
+        Lab {
+            client,
+            url,
+            dir,
+            stop: Some(stop),
+            server,
+        }
+    }
+
+    /// Stops the server in an orderly way and starts another on the same store.
+    pub async fn restart(mut self) -> Lab {
+        let _ = self.stop.take().unwrap().send(());
+        self.server.await.unwrap().unwrap();
+        Lab::start_in(self.dir).await
+    }
+
+    pub fn pki(&self) -> std::path::PathBuf {
+        self.dir.path().join("pki")
+    }
+
+    pub fn pods(&self, namespace: &str) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    pub fn nodes(&self) -> Api<Node> {
+        Api::all(self.client.clone())
+    }
+
+    /// A raw request with a JSON body; the status code and the answer.
+    pub async fn send(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        self.send_as(method, path, "application/json", body).await
+    }
+
+    pub async fn send_as(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: Value,
+    ) -> (u16, Value) {
+        let body = match body {
+            Value::Null => Vec::new(),
+            body => body.to_string().into_bytes(),
+        };
+        let request = http_request(method, path, content_type, body);
+        let response = self.client.send(request).await.unwrap();
+        let status = response.status().as_u16();
+        let bytes = http_body_util::BodyExt::collect(response.into_body())
+            .await
+            .unwrap()
+            .to_bytes();
+        (
+            status,
+            serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        )
+    }
+}
+
+fn http_request(
+    method: &str,
+    path: &str,
+    content_type: &str,
+    body: Vec<u8>,
+) -> hyper::Request<kube::client::Body> {
+    hyper::Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", content_type)
+        .body(kube::client::Body::from(body))
+        .unwrap()
+}
+
+async fn client(pki: &Path, url: &str) -> Client {
+    let authority = Authority::load_or_create(pki, "test").unwrap();
+    let identity = authority
+        .client_identity("tester", "system:masters")
+        .unwrap();
+    let text = kubeconfig::render("test", url, authority.certificate_pem(), &identity);
+    let config = Kubeconfig::from_yaml(&text).unwrap();
+    let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default())
+        .await
+        .unwrap();
+    Client::try_from(config).unwrap()
+}
+
+/// Waits until `check` yields something; fails with `what` if it never does.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut check: impl FnMut() -> F,
+) -> T {
+    let found = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Some(found) = check().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    found.await.unwrap_or_else(|_| panic!("never: {what}"))
+}
+
+pub fn pod(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+        "spec": {"containers": [{"name": "main", "image": "pause"}]},
+    })
+}
+
+pub fn ready_node(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": name},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+    })
+}

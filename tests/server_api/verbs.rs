@@ -1,0 +1,52 @@
+//! Every verb, and what it refuses.
+
+use serde_json::{Value, json};
+
+use crate::lab::{Lab, pod};
+
+const PODS: &str = "/api/v1/namespaces/default/pods";
+
+#[tokio::test]
+async fn an_object_lives_through_all_verbs() {
+    let lab = Lab::start().await;
+    let (code, created) = lab.send("POST", PODS, pod("web")).await;
+    assert_eq!(code, 201, "{created}");
+    assert_eq!(created["spec"]["restartPolicy"], "Always");
+    assert_eq!(created["status"]["phase"], "Pending");
+    assert_eq!(created["metadata"]["generation"], 1);
+
+    let path = format!("{PODS}/web");
+    let (_, got) = lab.send("GET", &path, Value::Null).await;
+    assert_eq!(got, created);
+
+    let (_, list) = lab.send("GET", PODS, Value::Null).await;
+    assert_eq!(list["kind"], "PodList");
+    assert_eq!(list["items"], json!([created]));
+
+    let mut changed = created.clone();
+    changed["metadata"]["labels"] = json!({"app": "web"});
+    changed["status"] = json!({"phase": "Running"});
+    let (code, updated) = lab.send("PUT", &path, changed.clone()).await;
+    assert_eq!(code, 200, "{updated}");
+    assert_eq!(updated["metadata"]["labels"]["app"], "web");
+    assert_eq!(
+        updated["status"]["phase"], "Pending",
+        "the main verb leaves the status alone"
+    );
+
+    let (code, conflict) = lab.send("PUT", &path, changed).await;
+    assert_eq!((code, &conflict["reason"]), (409, &json!("Conflict")));
+    assert_eq!(
+        conflict["message"],
+        "Operation cannot be fulfilled on pods \"web\": the object has been modified; please apply \
+         your changes to the latest version and try again"
+    );
+
+    let (code, deleted) = lab.send("DELETE", &path, Value::Null).await;
+    assert_eq!((code, &deleted["kind"]), (200, &json!("Pod")));
+    let (code, missing) = lab.send("GET", &path, Value::Null).await;
+    assert_eq!(
+        (code, &missing["message"]),
+        (404, &json!("pods \"web\" not found"))
+    );
+}
