@@ -16,14 +16,19 @@ use super::state::{BRIDGE_NAME, Bridge, Desired, Neighbour, Observed, Port, Rout
 /// Pure and total. `diff` of a state that was reached is empty.
 pub fn diff(desired: &Desired, observed: &Observed) -> Plan {
     let mut plan = Plan::new();
-    set_sysctls(desired, observed, &mut plan);
     if let Some(bridge) = &desired.bridge {
         build_bridge(bridge, observed, &mut plan);
+    }
+    set_sysctls(desired, observed, &mut plan);
+    if let Some(bridge) = &desired.bridge {
+        set_addresses(bridge, observed, &mut plan);
         mend_ports(bridge, desired, observed, &mut plan);
     }
     let neighbours = all_neighbours(desired, observed);
-    let missing = neighbours.difference(&observed.neighbours).cloned();
-    plan.extend(missing.map(Op::SetNeighbour));
+    let missing = neighbours
+        .iter()
+        .filter(|n| !observed.neighbours.contains(n) || is_flushed(n, desired, observed));
+    plan.extend(missing.cloned().map(Op::SetNeighbour));
     let obsolete_routes = add_routes(desired, observed, &mut plan);
 
     plan.extend(obsolete_routes.into_iter().map(Op::DeleteRoute));
@@ -46,6 +51,16 @@ pub fn diff(desired: &Desired, observed: &Observed) -> Plan {
     plan
 }
 
+/// A link whose MAC changes loses even its permanent neighbours
+/// (net/core/neighbour.c, neigh_changeaddr).
+fn is_flushed(neighbour: &Neighbour, desired: &Desired, observed: &Observed) -> bool {
+    match (&desired.bridge, &observed.bridge) {
+        (Some(bridge), Some(found)) => neighbour.device == bridge.name && found.mac != bridge.mac,
+        _ => false,
+    }
+}
+
+/// After the bridge is there, since some of them are its own.
 fn set_sysctls(desired: &Desired, observed: &Observed, plan: &mut Plan) {
     for sysctl in &desired.sysctls {
         let current = observed.sysctls.get(sysctl.key).map(String::as_str);
@@ -57,7 +72,6 @@ fn set_sysctls(desired: &Desired, observed: &Observed, plan: &mut Plan) {
 
 fn build_bridge(bridge: &Bridge, observed: &Observed, plan: &mut Plan) {
     let name = || bridge.name.clone();
-    let mut present: &BTreeSet<IpNetwork> = &BTreeSet::new();
     match &observed.bridge {
         None => plan.push(Op::CreateBridge {
             name: name(),
@@ -74,14 +88,29 @@ fn build_bridge(bridge: &Bridge, observed: &Observed, plan: &mut Plan) {
             if !found.up {
                 plan.push(Op::SetUp(name()));
             }
-            present = &found.addresses;
         }
     }
+}
+
+/// Adds before it deletes: with its last IPv4 address a link loses its
+/// neighbours. But Linux refuses an IPv6 address that is there with another
+/// prefix (net/ipv6/addrconf.c, ipv6_add_addr), so that goes first.
+fn set_addresses(bridge: &Bridge, observed: &Observed, plan: &mut Plan) {
     let wanted: BTreeSet<IpNetwork> = ipam::gateways(&bridge.cidrs).into_iter().collect();
-    let missing = wanted.difference(present);
-    plan.extend(missing.map(|address| Op::AddAddress(name(), *address)));
-    let strange = present.difference(&wanted);
-    plan.extend(strange.map(|address| Op::DeleteAddress(name(), *address)));
+    let present = observed.bridge.as_ref().map(|found| &found.addresses);
+    let strange = present
+        .into_iter()
+        .flatten()
+        .filter(|a| !wanted.contains(a));
+    let in_the_way = |a: &&IpNetwork| a.is_ipv6() && wanted.iter().any(|w| w.ip() == a.ip());
+    let (first, last): (Vec<&IpNetwork>, Vec<&IpNetwork>) = strange.partition(in_the_way);
+    let missing = wanted
+        .iter()
+        .filter(|a| !present.is_some_and(|present| present.contains(a)));
+    let name = || bridge.name.clone();
+    plan.extend(first.into_iter().map(|a| Op::DeleteAddress(name(), *a)));
+    plan.extend(missing.map(|a| Op::AddAddress(name(), *a)));
+    plan.extend(last.into_iter().map(|a| Op::DeleteAddress(name(), *a)));
 }
 
 /// A committed port belongs on the bridge, up, with hairpin on.

@@ -82,16 +82,24 @@ pub fn create_veth(
     RouteNetlinkMessage::NewLink(link.build())
 }
 
-pub fn create_bridge(name: &LinkName, mac: Mac, mtu_bytes: u32) -> Request {
+pub fn create_bridge(name: &LinkName, mac: Mac) -> Request {
     let link = LinkBridge::new(name.as_str())
         .address(mac.bytes().to_vec())
-        .mtu(mtu_bytes)
-        .up()
         .build();
     Request::new(
         format!("create bridge {name}"),
         RouteNetlinkMessage::NewLink(link),
         NLM_F_CREATE | NLM_F_EXCL,
+    )
+}
+
+/// The second half of making a bridge: only an MTU that is changed stays, one
+/// that it was born with follows its ports' (net/bridge/br_if.c, br_mtu_auto_adjust).
+pub fn start_bridge(name: &LinkName, mtu_bytes: u32) -> Request {
+    let link = LinkUnspec::new_with_name(name.as_str());
+    set_link(
+        format!("set {name} up with MTU {mtu_bytes}"),
+        link.mtu(mtu_bytes).up().build(),
     )
 }
 

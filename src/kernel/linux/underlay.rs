@@ -41,17 +41,16 @@ pub struct Cable {
 /// Make the switch in this thread's namespace, and set loopback up. Idempotent.
 pub fn ensure_switch(switch: &Switch) -> Result<(), KernelError> {
     let mut socket = Socket::open()?;
-    let created = socket.request(message::create_bridge(
-        &switch.name,
-        switch.mac,
-        switch.mtu_bytes,
-    ));
+    let created = socket.request(message::create_bridge(&switch.name, switch.mac));
     match created {
         Err(error) if error.refusal() != Refusal::Exists => return Err(error),
         _ => {}
     }
     let index = index_of(&socket, switch.name.as_str())?;
-    let mut requests = vec![up(LOOPBACK_INDEX, "lo")];
+    let mut requests = vec![
+        up(LOOPBACK_INDEX, "lo"),
+        message::start_bridge(&switch.name, switch.mtu_bytes),
+    ];
     requests.extend(addresses(index, &switch.name, &switch.addresses));
     socket.batch(&requests)
 }
