@@ -217,8 +217,13 @@ impl State {
                 addresses.insert(*network);
             }
             Op::DeleteAddress(name, network) => {
-                if !self.link(name.as_str())?.addresses.remove(network) {
+                let addresses = &mut self.link(name.as_str())?.addresses;
+                if !addresses.remove(network) {
                     return Err(Errno::EADDRNOTAVAIL);
+                }
+                if !addresses.iter().any(IpNetwork::is_ipv4) {
+                    self.neighbours
+                        .retain(|(device, ip), _| device != name.as_str() || ip.is_ipv6());
                 }
                 self.drop_unreachable();
             }
