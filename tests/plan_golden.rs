@@ -334,6 +334,9 @@ fn a_shell_that_runs_the_commands_gets_what_apply_gets() {
         twins.reach("a peer moved", &desired(&node(BOTH), &[moved]).0);
         twins.reach("IPv4 only", &desired(&node(V4), &[peer(2, V4)]).0);
 
+        twins.reach("IPv6 only", &desired(&node(V6), &[peer(2, V6)]).0);
+        twins.reach("IPv4 again", &desired(&node(V4), &[peer(2, V4)]).0);
+
         let mut expired = desired(&node(V4), &[peer(2, V4)]).0;
         twins.both(|machine| machine.sh("ip link add pod9 type veth peer far9"));
         expired.expired.insert(slot(9));
