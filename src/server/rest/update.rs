@@ -14,7 +14,7 @@ use crate::server::store::{Change, StoredObject};
 impl Api {
     pub(super) async fn update(&self, scope: Scope, request: Request<Incoming>) -> Answer {
         let resource = scope.resource;
-        let mut value = body::object(request, resource.kind, &resource.api_version()).await?;
+        let mut value = body::of(resource, request).await?;
         let warnings = body::decode(resource, &mut value, scope.options.field_validation)?;
         check_names(&scope, &mut value)?;
         let updated = self
