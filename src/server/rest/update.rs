@@ -1,5 +1,7 @@
 //! PUT, and what PUT and PATCH have in common: the step from an old object to a new one.
 
+use std::sync::Arc;
+
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use serde_json::Value;
@@ -152,7 +154,7 @@ pub fn finish(
 }
 
 /// A change that changes nothing is none; a dry run only shows.
-pub(super) fn dry(dry_run: bool, old: &std::sync::Arc<StoredObject>, change: Change) -> Change {
+pub(super) fn dry(dry_run: bool, old: &Arc<StoredObject>, change: Change) -> Change {
     match change {
         Change::Put { value, .. } if value == old.value() => Change::Keep(old.clone()),
         Change::Put { resource, value } | Change::Delete { resource, value } if dry_run => {
