@@ -309,6 +309,26 @@ fn a_node_that_cannot_become_ready_is_explained() {
 }
 
 #[test]
+fn a_server_that_cannot_start_is_explained() {
+    let Some(place) = Place::new() else { return };
+    place.ok(&["up", "--nodes", "1"]);
+    let lab = place.lab("default");
+    kill(Pid::from_raw(init_of(&lab)), Signal::SIGKILL).expect("killed");
+    eventually("it is dead", || {
+        let status = place.podnet(&["status"]);
+        text(&status.stderr).contains("was killed").then_some(())
+    });
+    fs::write(lab.join("store.redb"), "no database").expect("spoilt");
+    let (code, refusal) = place.refused(&["up"]);
+    assert_eq!(code, 1);
+    assert!(
+        refusal.contains("the API server does not start"),
+        "{refusal}"
+    );
+    assert!(refusal.contains("store.redb"), "{refusal}");
+}
+
+#[test]
 fn pods_are_entered_and_go_with_their_node() {
     let Some(place) = Place::new() else { return };
     place.ok(&["up", "--nodes", "2"]);
