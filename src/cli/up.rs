@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let deadline = started + Duration::from_secs(args.wait_timeout);
     client::runtime()?
         .block_on(settle(&brought, deadline))
-        .with_context(|| format!("lab {} is up, but not well", brought.dir.name()))?;
+        .with_context(|| format!("lab {} did not get ready", brought.dir.name()))?;
     if args.export_netns {
         export(&brought.dir)?;
     }

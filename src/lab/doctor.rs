@@ -48,9 +48,7 @@ impl Finding {
             detail,
         }
     }
-}
 
-impl Finding {
     fn of_isolation(check: &str, result: Result<(), IsolateError>, good: &str) -> Finding {
         let mend = result.as_ref().err().map(IsolateError::mend);
         let told = result.map(|()| good.to_owned());
