@@ -163,7 +163,7 @@ fn starting_init(lab: &str) -> Option<i32> {
 
 #[test]
 fn a_kill_at_any_moment_of_the_start_is_got_over() {
-    let Some(place) = Place::new() else { return };
+    let place = Place::new();
     let lab = format!("hurt-{}", std::process::id());
     for moment in 0..10 {
         let mut up = place
@@ -187,7 +187,7 @@ fn a_kill_at_any_moment_of_the_start_is_got_over() {
 
 #[test]
 fn two_ups_at_once_make_one_lab() {
-    let Some(place) = Place::new() else { return };
+    let place = Place::new();
     let outputs = std::thread::scope(|scope| {
         let up = || scope.spawn(|| place.podnet(&["up", "--nodes", "2"]));
         [up(), up()].map(|up| up.join().expect("no panic"))
@@ -360,7 +360,7 @@ fn a_node_that_cannot_become_ready_is_explained() {
 
 #[test]
 fn a_server_that_cannot_start_is_explained() {
-    let Some(place) = Place::new() else { return };
+    let place = Place::new();
     place.ok(&["up", "--nodes", "1"]);
     let lab = place.lab("default");
     kill(Pid::from_raw(init_of(&lab)), Signal::SIGKILL).expect("killed");
@@ -376,6 +376,25 @@ fn a_server_that_cannot_start_is_explained() {
         "{refusal}"
     );
     assert!(refusal.contains("store.redb"), "{refusal}");
+}
+
+#[test]
+fn orphans_are_reaped_whatever_ended_them() {
+    let place = Place::new();
+    place.ok(&["up", "--nodes", "0"]);
+    // The last one is a real-time signal, which has no name.
+    for signal in ["15", "9", "40"] {
+        let script = "sleep 600 >/dev/null 2>&1 & echo $!";
+        let orphan = place.ok(&["shell", "underlay", "--", "sh", "-c", script]);
+        let kill = format!("kill -{signal} {orphan}");
+        place.ok(&["shell", "underlay", "--", "sh", "-c", &kill]);
+        let entry = format!("/proc/{}", orphan.trim());
+        eventually("the orphan is reaped", || {
+            let looked = place.podnet(&["shell", "underlay", "--", "test", "-e", &entry]);
+            (looked.status.code() == Some(1)).then_some(())
+        });
+    }
+    place.ok(&["status"]);
 }
 
 #[test]
