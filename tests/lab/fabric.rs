@@ -5,7 +5,7 @@ use std::fs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::lifecycle::pid_of;
+use crate::observe::pid_of;
 use crate::place::{Place, eventually, init_of, text};
 
 /// Pods with these names, running; each on the node given.

@@ -22,9 +22,9 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use rustix::io::Errno;
+use rustix::process::{WaitOptions, WaitStatus, wait};
 use thiserror::Error;
 
 use super::control::{self, Changes, Channel, ControlError, Request};
@@ -232,14 +232,12 @@ impl Supervisor {
 
     fn reap(&mut self) -> Result<(), SupervisorError> {
         loop {
-            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(()),
-                Ok(status) => {
-                    if let Some(pid) = status.pid() {
-                        self.child_ended(pid, status);
-                    }
+            match wait(WaitOptions::NOHANG) {
+                Ok(None) | Err(Errno::CHILD) => return Ok(()),
+                Ok(Some((pid, status))) => {
+                    self.child_ended(Pid::from_raw(pid.as_raw_pid()), status);
                 }
-                Err(Errno::EINTR) => {}
+                Err(Errno::INTR) => {}
                 Err(source) => return Err(SupervisorError::Reap { source }),
             }
         }
@@ -258,7 +256,7 @@ impl Supervisor {
             return;
         };
         let node_deleted = i32::from(EXIT_NODE_DELETED);
-        if matches!(status, WaitStatus::Exited(_, code) if code == node_deleted) {
+        if status.exit_status() == Some(node_deleted) {
             let name = name.clone();
             tracing::info!(node = %name, "the Node object was deleted; the node goes");
             if let Err(error) = self.remove_node(&name) {

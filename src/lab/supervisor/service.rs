@@ -5,8 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use nix::sys::wait::WaitStatus;
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use rustix::process::WaitStatus;
 
 use crate::lab::control::ServiceStatus;
 
@@ -88,12 +89,15 @@ impl Service {
     }
 }
 
-/// `exit code 1`, `killed by SIGKILL`.
+/// `exit code 1`, `killed by SIGKILL`. Real-time signals have no names.
 pub fn describe(status: WaitStatus) -> String {
-    match status {
-        WaitStatus::Exited(_, code) => format!("exit code {code}"),
-        WaitStatus::Signaled(_, signal, _) => format!("killed by {signal}"),
-        other => format!("{other:?}"),
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(number)) => match Signal::try_from(number) {
+            Ok(signal) => format!("killed by {signal}"),
+            Err(_) => format!("killed by signal {number}"),
+        },
+        (None, None) => format!("{status:?}"),
     }
 }
 
