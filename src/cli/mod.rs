@@ -5,6 +5,8 @@
 //! another passes its code on.
 
 mod agent;
+mod api;
+mod check;
 mod client;
 mod doctor;
 mod down;
@@ -46,6 +48,14 @@ enum Command {
     Status(status::Args),
     /// Open a shell, or run a command, inside a node or a pod
     Shell(shell::Args),
+    /// Try every pair of pods and nodes, and what must hold at rest
+    Check(check::Args),
+    /// Create a pod and run an image in it
+    Run(api::RunArgs),
+    /// List pods, nodes and other objects
+    Get(api::GetArgs),
+    /// Delete objects by name, label or all
+    Delete(api::DeleteArgs),
     /// Print the lab's kubeconfig, or where it is
     Kubeconfig(KubeconfigArgs),
     /// Say whether this machine can run a lab, and how to mend it if not
@@ -141,6 +151,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Down(args) => down::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Shell(args) => shell::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Run(args) => api::run(&args),
+        Command::Get(args) => api::get(&args),
+        Command::Delete(args) => api::delete(&args),
         Command::Kubeconfig(args) => kubeconfig(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Node(command) => node::run(&command),
@@ -186,7 +200,7 @@ fn print_structured<T: serde::Serialize>(format: Format, value: &T) -> anyhow::R
     match format {
         Format::Table => return Ok(false),
         Format::Json => println!("{}", serde_json::to_string_pretty(value)?),
-        Format::Yaml => print!("{}", serde_saphyr::to_string(value)?),
+        Format::Yaml => println!("{}", serde_saphyr::to_string(value)?.trim_end()),
     }
     Ok(true)
 }

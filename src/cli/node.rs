@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use crate::lab::control::{Channel, ControlError, Request};
 use crate::lab::topology::{NodeEntry, TopologyError, parse_label};
 use crate::model::NodeName;
@@ -53,7 +55,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
 }
 
 fn add(lab: &LabArg, node: NodeEntry, patience: Duration) -> anyhow::Result<ExitCode> {
-    let deadline = Instant::now() + patience;
+    let (started, deadline) = (Timestamp::now(), Instant::now() + patience);
     let name = node.name.clone();
     check_name(&name)?;
     let dir = lab.live_dir()?;
@@ -64,7 +66,7 @@ fn add(lab: &LabArg, node: NodeEntry, patience: Duration) -> anyhow::Result<Exit
         let wait = Wait {
             dir: &dir,
             client: &client,
-            since: None,
+            since: Some(started),
             deadline,
         };
         wait.nodes([name].into()).await

@@ -50,6 +50,7 @@ impl Wait<'_> {
         let nodes: Api<Node> = Api::all(self.client.clone());
         let mut changes = pin!(watcher(nodes, watcher::Config::default()));
         let mut look = tokio::time::interval(LOOK_FOR_TROUBLE);
+        let before = self.status().await?;
         while !waiting.is_empty() {
             tokio::select! {
                 change = changes.next() => match change {
@@ -59,7 +60,7 @@ impl Wait<'_> {
                     Some(Ok(_)) => {}
                     Some(Err(_)) | None => tokio::time::sleep(RECONNECT).await,
                 },
-                _ = look.tick() => self.fail_if_hopeless(&waiting).await?,
+                _ = look.tick() => self.fail_if_hopeless(&waiting, &before).await?,
                 () = tokio::time::sleep_until(self.deadline.into()) => {
                     bail!(self.overdue(&waiting));
                 }
@@ -93,11 +94,14 @@ impl Wait<'_> {
     async fn fail_if_hopeless(
         &self,
         waiting: &BTreeMap<String, Option<NodeCondition>>,
+        before: &Status,
     ) -> anyhow::Result<()> {
-        let dir = self.dir.clone();
-        let status: Status = tokio::task::spawn_blocking(move || status::ask(&dir)).await??;
-        let keeps_dying = |service: &ServiceStatus| service.restarts >= HOPELESS_RESTARTS;
-        if keeps_dying(&status.server) {
+        let status = self.status().await?;
+        let keeps_dying = |now: &ServiceStatus, before: Option<&ServiceStatus>| {
+            let restarts = before.map_or(0, |service| service.restarts);
+            now.restarts.saturating_sub(restarts) >= HOPELESS_RESTARTS
+        };
+        if keeps_dying(&status.server, Some(&before.server)) {
             bail!(
                 "the API server does not start ({}); the end of {}:\n{}",
                 status.server.last_exit.unwrap_or_default(),
@@ -106,7 +110,8 @@ impl Wait<'_> {
             );
         }
         for (name, node) in &status.nodes {
-            if waiting.contains_key(name) && keeps_dying(&node.agent) {
+            let earlier = before.nodes.get(name).map(|node| &node.agent);
+            if waiting.contains_key(name) && keeps_dying(&node.agent, earlier) {
                 bail!(
                     "the agent of node {name} does not start ({}); {}",
                     node.agent.last_exit.as_deref().unwrap_or_default(),
@@ -115,6 +120,11 @@ impl Wait<'_> {
             }
         }
         Ok(())
+    }
+
+    async fn status(&self) -> anyhow::Result<Status> {
+        let dir = self.dir.clone();
+        Ok(tokio::task::spawn_blocking(move || status::ask(&dir)).await??)
     }
 
     fn overdue(&self, waiting: &BTreeMap<String, Option<NodeCondition>>) -> String {

@@ -34,7 +34,9 @@ struct Report {
     lab: String,
     api: String,
     kubeconfig: String,
+    #[serde(rename = "clusterCIDRs")]
     cluster_cidrs: Vec<String>,
+    #[serde(rename = "underlayCIDRs")]
     underlay: Vec<String>,
     server: ServiceStatus,
     nodes: Vec<NodeReport>,

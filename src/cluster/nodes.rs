@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
@@ -87,6 +87,18 @@ pub fn node_view(node: &Node) -> Result<NodeView, String> {
             .and_then(|text| Mac::parse(text)),
         name,
     })
+}
+
+/// Every node of the cluster that can be read.
+pub async fn list_nodes(client: &Client) -> Result<Vec<NodeView>, ApiError> {
+    let list = Api::<Node>::all(client.clone())
+        .list(&ListParams::default())
+        .await
+        .map_err(ApiError::request("list the nodes"))?;
+    Ok(list
+        .iter()
+        .filter_map(|node| node_view(node).ok())
+        .collect())
 }
 
 /// Make our Node object, or bring its labels and annotations up to date.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
@@ -24,6 +24,10 @@ const RUNTIME: &str = "podnet://";
 pub struct PodView {
     pub pod: PodName,
     pub uid: String,
+    /// Where it is bound to; `None` before it is.
+    pub node: Option<String>,
+    /// `status.phase`, empty before it has one.
+    pub phase: String,
     /// The pod's host name: `spec.hostname`, else its name.
     pub hostname: String,
     pub containers: Vec<ContainerView>,
@@ -79,7 +83,7 @@ pub fn pod_view(pod: &Pod) -> Result<PodView, String> {
         .as_ref()
         .ok_or_else(|| format!("pod {name} has no spec"))?;
     let status = pod.status.clone().unwrap_or_default();
-    let phase = status.phase.as_deref().unwrap_or_default();
+    let phase = status.phase.unwrap_or_default();
     let statuses = status.container_statuses.unwrap_or_default();
     let written = ["Initialized", "ContainersReady", "Ready"];
     let kept = status.conditions.unwrap_or_default().into_iter();
@@ -98,7 +102,9 @@ pub fn pod_view(pod: &Pod) -> Result<PodView, String> {
             .deletion_timestamp
             .as_ref()
             .map(|_| pod.metadata.deletion_grace_period_seconds.unwrap_or(0)),
-        finished: matches!(phase, "Succeeded" | "Failed"),
+        finished: matches!(phase.as_str(), "Succeeded" | "Failed"),
+        node: spec.node_name.clone().filter(|node| !node.is_empty()),
+        phase,
         address: status.pod_ip.and_then(|ip| ip.parse().ok()),
         container_id: statuses
             .iter()
@@ -112,6 +118,15 @@ pub fn pod_view(pod: &Pod) -> Result<PodView, String> {
         uid,
         pod: name,
     })
+}
+
+/// Every pod of the cluster that can be read.
+pub async fn list_pods(client: &Client) -> Result<Vec<PodView>, ApiError> {
+    let list = Api::<Pod>::all(client.clone())
+        .list(&ListParams::default())
+        .await
+        .map_err(ApiError::request("list the pods"))?;
+    Ok(list.iter().filter_map(|pod| pod_view(pod).ok()).collect())
 }
 
 /// `registry.k8s.io/pause:3.10` is one, `nginx` is not.

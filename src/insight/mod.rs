@@ -1,1 +1,3 @@
 //! Reading the fabric back for a person.
+
+pub mod check;

@@ -148,6 +148,7 @@ pub struct ServiceStatus {
     pub pid: Option<i32>,
     pub restarts: u32,
     /// How the incarnation before this one ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_exit: Option<String>,
 }
 
@@ -163,7 +164,7 @@ impl Channel {
     /// `None` if nobody listens there.
     pub fn connect(lab: &LabDir) -> Result<Option<Channel>, ControlError> {
         let path = lab.control_socket();
-        let connected = through_directory(lab, |short| UnixStream::connect(short));
+        let connected = through_directory(lab, UnixStream::connect);
         match connected {
             Ok(stream) => Ok(Some(Channel(stream))),
             Err(error)
@@ -267,12 +268,10 @@ impl Channel {
 pub fn listen(lab: &LabDir) -> Result<UnixListener, ControlError> {
     let path = lab.control_socket();
     let _ = std::fs::remove_file(&path);
-    through_directory(lab, |short| UnixListener::bind(short)).map_err(|source| {
-        ControlError::Socket {
-            step: "listen on",
-            path,
-            source,
-        }
+    through_directory(lab, UnixListener::bind).map_err(|source| ControlError::Socket {
+        step: "listen on",
+        path,
+        source,
     })
 }
 

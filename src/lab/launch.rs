@@ -10,10 +10,10 @@
 //! window in which some other child could inherit them.
 
 use std::env;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
@@ -91,6 +91,7 @@ pub fn launch(dir: &LabDir, lab: &Lab, api: TcpListener) -> Result<Changes, Laun
 /// The first of the two processes: leaves the host, starts PID 1 and goes.
 pub fn supervise_outside(name: &LabName) -> Result<(), LaunchError> {
     let mut command = supervise(&LabDir::new(name))?;
+    close_inherited().map_err(failed("close what was inherited by"))?;
     // Fails only in a process group's leader, which nobody's fresh child is.
     let _ = nix::unistd::setsid();
     if let Err(error) = isolate::leave_host() {
@@ -148,6 +149,19 @@ fn supervise(dir: &LabDir) -> Result<Command, LaunchError> {
         .env(super::state::STATE_DIR_VARIABLE, root)
         .current_dir("/");
     Ok(command)
+}
+
+/// A shell or a harness may have left descriptors open that would then stay
+/// open for as long as the lab lives. Standard ones are ours.
+fn close_inherited() -> io::Result<()> {
+    let entries = fs::read_dir("/proc/self/fd")?;
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let open: Vec<RawFd> = numbers.collect();
+    for number in open.into_iter().filter(|number| *number > 2) {
+        // The one that the listing itself used is closed already.
+        let _ = nix::unistd::close(number);
+    }
+    Ok(())
 }
 
 /// Standard output until now, standard error from now on.

@@ -13,6 +13,7 @@
 mod args;
 mod bootstrap;
 mod connection;
+mod controllers;
 mod discovery;
 mod kinds;
 mod object;
@@ -97,11 +98,12 @@ impl Server {
                 why: error.to_string(),
             })?;
         let stopping = CancellationToken::new();
+        let mut parts = JoinSet::new();
+        controllers::spawn(&mut parts, &store, &stopping);
         let api = Arc::new(Api {
             store,
             stopping: stopping.clone(),
         });
-        let mut parts = JoinSet::new();
         let mut addresses = Vec::new();
         for listener in config.listeners {
             let (listener, address) =

@@ -139,6 +139,12 @@ impl Resource {
         ALL.iter().copied().find(|one| one.plural == plural)
     }
 
+    pub fn of_kind(kind: &str, api_version: &str) -> Option<&'static Resource> {
+        ALL.iter()
+            .copied()
+            .find(|one| one.kind == kind && one.api_version() == api_version)
+    }
+
     pub fn has(&self, subresource: Subresource) -> bool {
         self.subresources.contains(&subresource)
     }

@@ -4,7 +4,9 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use http_body_util::BodyExt;
+use k8s_openapi::api::core::v1::Pod;
+use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use podnet::cluster::kubeconfig;
@@ -51,7 +53,7 @@ impl Lab {
         let server = tokio::spawn(server.run(async {
             let _ = stopped.await;
         }));
-        let client = client(&pki, &url).await;
+        let client = connect(&admin(&pki, &url)).await;
         Lab {
             client,
             url,
@@ -72,12 +74,12 @@ impl Lab {
         self.dir.path().join("pki")
     }
 
-    pub fn pods(&self, namespace: &str) -> Api<Pod> {
-        Api::namespaced(self.client.clone(), namespace)
+    pub fn kubeconfig(&self) -> String {
+        admin(&self.pki(), &self.url)
     }
 
-    pub fn nodes(&self) -> Api<Node> {
-        Api::all(self.client.clone())
+    pub fn pods(&self, namespace: &str) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), namespace)
     }
 
     /// A raw request with a JSON body; the status code and the answer.
@@ -96,45 +98,57 @@ impl Lab {
             Value::Null => Vec::new(),
             body => body.to_string().into_bytes(),
         };
-        let request = http_request(method, path, content_type, body);
+        let request = hyper::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", content_type)
+            .body(Body::from(body))
+            .unwrap();
         let response = self.client.send(request).await.unwrap();
-        let status = response.status().as_u16();
-        let bytes = http_body_util::BodyExt::collect(response.into_body())
-            .await
-            .unwrap()
-            .to_bytes();
-        (
-            status,
-            serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-        )
+        (response.status().as_u16(), json_of(response).await)
+    }
+
+    /// The answer in a form of the caller's choice.
+    pub async fn get_as(&self, path: &str, accept: &str) -> Value {
+        let request = hyper::Request::get(path)
+            .header("accept", accept)
+            .body(Body::empty())
+            .unwrap();
+        json_of(self.client.send(request).await.unwrap()).await
+    }
+
+    /// A response with its headers, for what is not in the body.
+    pub async fn respond(&self, method: &str, path: &str, body: Value) -> hyper::Response<Body> {
+        let request = hyper::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_string().into_bytes()))
+            .unwrap();
+        self.client.send(request).await.unwrap()
     }
 }
 
-fn http_request(
-    method: &str,
-    path: &str,
-    content_type: &str,
-    body: Vec<u8>,
-) -> hyper::Request<kube::client::Body> {
-    hyper::Request::builder()
-        .method(method)
-        .uri(path)
-        .header("content-type", content_type)
-        .body(kube::client::Body::from(body))
-        .unwrap()
+async fn json_of(response: hyper::Response<Body>) -> Value {
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    serde_json::from_slice(&bytes).unwrap_or(Value::Null)
 }
 
-async fn client(pki: &Path, url: &str) -> Client {
-    let authority = Authority::load_or_create(pki, "test").unwrap();
-    let identity = authority
-        .client_identity("tester", "system:masters")
-        .unwrap();
-    let text = kubeconfig::render("test", url, authority.certificate_pem(), &identity);
-    let config = Kubeconfig::from_yaml(&text).unwrap();
+/// A client as a kubeconfig describes it.
+pub async fn connect(kubeconfig: &str) -> Client {
+    let config = Kubeconfig::from_yaml(kubeconfig).unwrap();
     let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default())
         .await
         .unwrap();
     Client::try_from(config).unwrap()
+}
+
+fn admin(pki: &Path, url: &str) -> String {
+    let authority = Authority::load_or_create(pki, "test").unwrap();
+    let identity = authority
+        .client_identity("tester", "system:masters")
+        .unwrap();
+    kubeconfig::render("test", url, authority.certificate_pem(), &identity)
 }
 
 /// Waits until `check` yields something; fails with `what` if it never does.
@@ -153,7 +167,14 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
     found.await.unwrap_or_else(|_| panic!("never: {what}"))
 }
 
+/// A pod that only the test touches: no scheduler is responsible for it.
 pub fn pod(name: &str) -> Value {
+    let mut pod = schedulable(name);
+    pod["spec"]["schedulerName"] = json!("nobody");
+    pod
+}
+
+pub fn schedulable(name: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
         "spec": {"containers": [{"name": "main", "image": "pause"}]},

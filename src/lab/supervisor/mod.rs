@@ -30,6 +30,7 @@ use thiserror::Error;
 use super::control::{self, Changes, Channel, ControlError, Request};
 use super::state::{FORMAT, LabDir, LabLock, Record, StateError};
 use super::topology::{Lab, LabName, TopologyError};
+use crate::agent::EXIT_NODE_DELETED;
 use crate::cluster::pki::PkiError;
 use crate::model::NodeName;
 
@@ -39,8 +40,6 @@ use nodes::Node;
 use service::Service;
 use site::SiteError;
 
-/// An agent that ends with it says that its Node object was deleted.
-const NODE_DELETED: i32 = 3;
 /// When nothing is due. The length does not matter; there is always a next look.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -67,8 +66,6 @@ pub enum SupervisorError {
     Reap { source: Errno },
     #[error("there is no node {0} in this lab")]
     NoSuchNode(NodeName),
-    #[error("node {0} is in this lab already")]
-    NodeExists(NodeName),
     #[error("cannot find the pods of node {node}")]
     Pods { node: NodeName, source: io::Error },
     #[error("there is no running pod {0} in this lab")]
@@ -243,7 +240,8 @@ impl Supervisor {
             // Some process of a pod, or an agent of a node that is gone.
             return;
         };
-        if matches!(status, WaitStatus::Exited(_, NODE_DELETED)) {
+        let node_deleted = i32::from(EXIT_NODE_DELETED);
+        if matches!(status, WaitStatus::Exited(_, code) if code == node_deleted) {
             let name = name.clone();
             tracing::info!(node = %name, "the Node object was deleted; the node goes");
             if let Err(error) = self.remove_node(&name) {

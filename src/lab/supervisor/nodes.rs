@@ -10,6 +10,7 @@ use crate::lab::control::Changes;
 use crate::lab::state::Record;
 use crate::lab::topology::{Lab, NodeSpec};
 use crate::model::NodeName;
+use crate::pod::{FoundSandbox, find_sandboxes};
 
 use super::service::Service;
 use super::site::Site;
@@ -22,7 +23,8 @@ pub struct Node {
 }
 
 impl Supervisor {
-    /// Has exactly the nodes in `wanted`, and remembers them. Idempotent.
+    /// Has exactly the nodes in `wanted`, and remembers them. Idempotent; where it
+    /// fails half-way it has, and remembers, the nodes that it got to.
     pub fn converge(&mut self, wanted: Vec<NodeSpec>) -> Result<Changes, SupervisorError> {
         let before = record(&self.lab, &self.positions);
         let names: BTreeSet<&NodeName> = wanted.iter().map(|node| &node.name).collect();
@@ -35,23 +37,24 @@ impl Supervisor {
         for name in &leaving {
             self.take_out(name)?;
         }
-        self.lab.nodes = wanted;
-        self.positions.retain(|name, _| names_has(&self.lab, name));
-        for spec in self.lab.nodes.clone() {
+        self.positions.retain(|name, _| names.contains(name));
+        let joined = wanted.iter().try_for_each(|spec| {
             match self.nodes.get_mut(&spec.name) {
                 // Its agent was told the old labels; its next start tells it these.
-                Some(node) => node.spec = spec,
-                None => self.put_in(spec)?,
+                Some(node) => node.spec = spec.clone(),
+                None => self.put_in(spec.clone())?,
             }
-        }
+            Ok(())
+        });
+        self.lab.nodes = wanted;
+        self.lab
+            .nodes
+            .retain(|spec| self.nodes.contains_key(&spec.name));
         self.remember()?;
-        Ok(changes_since(Some(&before), &self.lab))
+        joined.map(|()| changes_since(Some(&before), &self.lab))
     }
 
     pub fn add_node(&mut self, spec: NodeSpec) -> Result<Changes, SupervisorError> {
-        if self.nodes.contains_key(&spec.name) {
-            return Err(SupervisorError::NodeExists(spec.name));
-        }
         let mut wanted = self.lab.nodes.clone();
         wanted.push(spec);
         self.converge(wanted)
@@ -93,9 +96,20 @@ impl Supervisor {
         if let Some(agent) = node.agent.pid() {
             end(agent);
         }
+        for sandbox in self.sandboxes(name)? {
+            end(Pid::from_raw(sandbox.pid));
+        }
         node.site.unplug()?;
         self.dir.remove_node(name)?;
         Ok(())
+    }
+
+    /// The node's pods that are alive.
+    pub fn sandboxes(&self, node: &NodeName) -> Result<Vec<FoundSandbox>, SupervisorError> {
+        find_sandboxes(&self.dir.pods(node)).map_err(|source| SupervisorError::Pods {
+            node: node.clone(),
+            source,
+        })
     }
 
     fn remember(&self) -> Result<(), SupervisorError> {
@@ -133,10 +147,6 @@ pub fn positions(record: &Record) -> BTreeMap<NodeName, u32> {
     named
         .filter_map(|(name, position)| Some((NodeName::new(name).ok()?, *position)))
         .collect()
-}
-
-fn names_has(lab: &Lab, name: &NodeName) -> bool {
-    lab.nodes.iter().any(|node| node.name == *name)
 }
 
 fn smallest_free<'a>(taken: impl Iterator<Item = &'a u32>) -> u32 {

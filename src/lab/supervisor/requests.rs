@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 
 use crate::lab::control::{NamespaceKind, NodeStatus, Place, Reply, Request, Status};
-use crate::lab::topology::{Lab, LabFile, NodeEntry, NodeSpec};
+use crate::lab::topology::{Lab, TopologyError};
 use crate::model::{NodeName, PodName};
 
 use super::events::{Answer, Question};
@@ -29,12 +29,11 @@ impl Supervisor {
                 Reply::Changed(self.converge(wanted)?)
             }
             Request::AddNode { node } => {
-                let spec = self.admissible(node)?;
+                let spec = self.lab.admit(node)?;
                 Reply::Changed(self.add_node(spec)?)
             }
             Request::RemoveNode { name } => {
-                let name =
-                    NodeName::new(&name).map_err(crate::lab::topology::TopologyError::from)?;
+                let name = NodeName::new(&name).map_err(TopologyError::from)?;
                 Reply::Changed(self.remove_node(&name)?)
             }
             Request::Namespaces { of } => return self.namespaces(&of),
@@ -70,26 +69,6 @@ impl Supervisor {
         }
     }
 
-    /// The node, if the lab with it is one that could be brought up.
-    fn admissible(&self, node: NodeEntry) -> Result<NodeSpec, SupervisorError> {
-        let name = node.name.clone();
-        let mut file: LabFile = self.lab.to_file();
-        if self
-            .lab
-            .nodes
-            .iter()
-            .any(|known| known.name.as_str() == name)
-        {
-            let name = NodeName::new(&name).map_err(crate::lab::topology::TopologyError::from)?;
-            return Err(SupervisorError::NodeExists(name));
-        }
-        file.spec.nodes.get_or_insert_default().push(node);
-        let found = Lab::resolve(&file)?.nodes.pop();
-        found.ok_or(SupervisorError::Topology(
-            crate::lab::topology::TopologyError::NoNodes,
-        ))
-    }
-
     fn namespaces(&self, place: &Place) -> Result<Answer, SupervisorError> {
         use NamespaceKind::{Ipc, Mnt, Net, Pid, User, Uts};
         let open = |path: String| {
@@ -108,8 +87,7 @@ impl Supervisor {
                 found.push((Ipc, mine("ipc")?));
             }
             Place::Node { name } => {
-                let name =
-                    NodeName::new(name).map_err(crate::lab::topology::TopologyError::from)?;
+                let name = NodeName::new(name).map_err(TopologyError::from)?;
                 let node = self.nodes.get(&name);
                 let site = &node.ok_or(SupervisorError::NoSuchNode(name))?.site;
                 let copy = |file: &File| {
@@ -121,7 +99,10 @@ impl Supervisor {
                 found.push((Ipc, mine("ipc")?));
             }
             Place::Pod { namespace, name } => {
-                return Err(SupervisorError::NoSuchPod(PodName::new(namespace, name)));
+                let pid = self.pod_pid(&PodName::new(namespace, name))?;
+                found.push((Net, open(format!("/proc/{pid}/ns/net"))?));
+                found.push((Uts, open(format!("/proc/{pid}/ns/uts"))?));
+                found.push((Ipc, open(format!("/proc/{pid}/ns/ipc"))?));
             }
         }
         let (kinds, descriptors) = found.into_iter().unzip();
@@ -129,5 +110,15 @@ impl Supervisor {
             reply: Reply::Namespaces(kinds),
             descriptors,
         })
+    }
+
+    fn pod_pid(&self, pod: &PodName) -> Result<i32, SupervisorError> {
+        for node in self.nodes.keys() {
+            let sandboxes = self.sandboxes(node)?;
+            if let Some(found) = sandboxes.into_iter().find(|found| found.pod == *pod) {
+                return Ok(found.pid);
+            }
+        }
+        Err(SupervisorError::NoSuchPod(pod.clone()))
     }
 }

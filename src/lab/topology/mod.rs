@@ -58,10 +58,8 @@ pub enum TopologyError {
          with a letter or digit at each end"
     )]
     LabName(String),
-    #[error("node {0} is named twice; give every node a name of its own")]
+    #[error("there are two nodes of the name {0}; give every node a name of its own")]
     DuplicateNode(NodeName),
-    #[error("a lab wants at least one node")]
-    NoNodes,
     #[error("{wanted} nodes do not fit {what} {range}, which holds {holds}; {remedy}")]
     TooManyNodes {
         what: &'static str,
@@ -113,6 +111,18 @@ impl fmt::Display for LabName {
 pub struct NodeSpec {
     pub name: NodeName,
     pub labels: BTreeMap<String, String>,
+}
+
+impl NodeSpec {
+    fn resolve(entry: &NodeEntry) -> Result<NodeSpec, TopologyError> {
+        for (key, value) in &entry.labels {
+            label::validate(key, value)?;
+        }
+        Ok(NodeSpec {
+            name: NodeName::new(&entry.name)?,
+            labels: entry.labels.clone(),
+        })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,7 +229,19 @@ impl Lab {
             .next()
     }
 
-    /// Whether one more or less changes nothing about the others' ranges.
+    /// The node that `entry` is, if this lab with it is sound.
+    pub fn admit(&self, entry: NodeEntry) -> Result<NodeSpec, TopologyError> {
+        let node = NodeSpec::resolve(&entry)?;
+        if self.nodes.iter().any(|known| known.name == node.name) {
+            return Err(TopologyError::DuplicateNode(node.name));
+        }
+        let mut lab = self.clone();
+        lab.nodes.push(node.clone());
+        lab.nodes_fit()?;
+        Ok(node)
+    }
+
+    /// Every range a node draws from has room for as many.
     fn nodes_fit(&self) -> Result<(), TopologyError> {
         let wanted = self.nodes.len();
         if wanted > MAX_PORTS {
@@ -266,20 +288,11 @@ fn nodes<'a>(entries: impl Iterator<Item = &'a NodeEntry>) -> Result<Vec<NodeSpe
     let mut seen = BTreeSet::new();
     let mut nodes = Vec::new();
     for entry in entries {
-        let name = NodeName::new(&entry.name)?;
-        for (key, value) in &entry.labels {
-            label::validate(key, value)?;
+        let node = NodeSpec::resolve(entry)?;
+        if !seen.insert(node.name.clone()) {
+            return Err(TopologyError::DuplicateNode(node.name));
         }
-        if !seen.insert(name.clone()) {
-            return Err(TopologyError::DuplicateNode(name));
-        }
-        nodes.push(NodeSpec {
-            name,
-            labels: entry.labels.clone(),
-        });
-    }
-    if nodes.is_empty() {
-        return Err(TopologyError::NoNodes);
+        nodes.push(node);
     }
     Ok(nodes)
 }
@@ -338,8 +351,10 @@ mod tests {
                 "two IPv4 networks",
             ),
             ("  nodes: [{name: Node_1}]\n", "is not a DNS label"),
-            ("  nodes: [{name: a}, {name: a}]\n", "named twice"),
-            ("  nodes: []\n", "at least one node"),
+            (
+                "  nodes: [{name: a}, {name: a}]\n",
+                "two nodes of the name a",
+            ),
             (
                 "  clusterCIDRs: [10.1.0.0/23]\n",
                 "3 nodes do not fit cluster range 10.1.0.0/23, which holds 2",

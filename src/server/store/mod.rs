@@ -21,6 +21,8 @@
 mod backend;
 mod feed;
 mod object;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -33,7 +35,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use backend::{Backend, RedbBackend, StoreError};
 pub use feed::Feed;
-pub use object::{Event, EventKind, StoredObject, line};
+pub use object::{Event, EventKind, Owner, StoredObject, line};
 pub use writer::View;
 
 use super::resource::{self, Resource};
@@ -154,10 +156,6 @@ impl Store {
             objects.map(|(_, object)| object.clone()).collect(),
             state.revision,
         )
-    }
-
-    pub fn revision(&self) -> u64 {
-        self.shared.read().revision
     }
 
     /// Runs `decide` on the writer thread and carries out what it returns. Resolves once that is

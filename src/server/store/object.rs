@@ -15,9 +15,19 @@ pub struct StoredObject {
     pub key: Arc<str>,
     pub revision: u64,
     pub json: Bytes,
+    pub uid: Box<str>,
+    /// Whose end is this object's end.
+    pub owners: Box<[Owner]>,
     labels: Box<[(Box<str>, Box<str>)]>,
     /// In the order of the resource's selectable fields.
     fields: Box<[Box<str>]>,
+}
+
+/// An owner reference, resolved to where its object is stored.
+pub struct Owner {
+    pub uid: Box<str>,
+    /// `None` for a kind that is not served: nothing is known of such an owner.
+    pub key: Option<Box<str>>,
 }
 
 impl StoredObject {
@@ -35,6 +45,11 @@ impl StoredObject {
             key: key.into(),
             revision,
             json: value.to_string().into(),
+            uid: object::uid(value).into(),
+            owners: object::list(value, "/metadata/ownerReferences")
+                .iter()
+                .map(|reference| Owner::resolve(reference, object::namespace(value)))
+                .collect(),
             labels: object::pairs(value, "/metadata/labels")
                 .map(|(key, value)| (key.into(), value.into()))
                 .collect(),
@@ -92,6 +107,26 @@ impl StoredObject {
                 .iter()
                 .position(|field| field.label == label)
                 .map_or("", |index| &self.fields[index]),
+        }
+    }
+}
+
+impl Owner {
+    /// An owner is cluster-scoped or in the namespace of what it owns.
+    fn resolve(reference: &Value, namespace: &str) -> Owner {
+        let (kind, api_version) = (
+            object::text(reference, "/kind"),
+            object::text(reference, "/apiVersion"),
+        );
+        let key = Resource::of_kind(kind, api_version).map(|resource| {
+            let namespace = if resource.namespaced { namespace } else { "" };
+            resource
+                .key(namespace, object::text(reference, "/name"))
+                .into()
+        });
+        Owner {
+            uid: object::text(reference, "/uid").into(),
+            key,
         }
     }
 }

@@ -1,0 +1,65 @@
+//! kubectl's verbs, for a box without kubectl: the same API, flags and tables.
+
+mod delete;
+mod get;
+mod resource;
+mod run;
+mod table;
+
+pub use delete::Args as DeleteArgs;
+pub use get::Args as GetArgs;
+pub use run::Args as RunArgs;
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use kube::Client;
+
+use super::LabArg;
+use super::client::{connect, runtime};
+
+/// Which namespace a verb is about.
+#[derive(Debug, clap::Args)]
+struct NamespaceArg {
+    #[arg(short, long, default_value = "default")]
+    namespace: String,
+}
+
+pub fn get(args: &GetArgs) -> anyhow::Result<ExitCode> {
+    with_client(&args.lab, async |client| get::run(&client, args).await)
+}
+
+pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    with_client(&args.lab, async |client| run::run(&client, args).await)
+}
+
+pub fn delete(args: &DeleteArgs) -> anyhow::Result<ExitCode> {
+    with_client(&args.lab, async |client| delete::run(&client, args).await)
+}
+
+fn with_client(
+    lab: &LabArg,
+    verb: impl AsyncFnOnce(Client) -> anyhow::Result<ExitCode>,
+) -> anyhow::Result<ExitCode> {
+    let dir = lab.live_dir()?;
+    runtime()?.block_on(async { verb(connect(&dir).await?).await })
+}
+
+/// The server's own words, as kubectl prints them.
+fn explain(error: kube::Error) -> anyhow::Error {
+    match error {
+        kube::Error::Api(status) if !status.reason.is_empty() => {
+            anyhow::anyhow!("{} ({})", status.message, status.reason)
+        }
+        other => other.into(),
+    }
+}
+
+/// Names and `--all`/`-l` exclude each other, and one of them is needed.
+fn one_way_to_choose(names: &[String], selected: bool) -> anyhow::Result<()> {
+    match (names.is_empty(), selected) {
+        (true, false) => bail!("name what to delete, or choose it with -l or --all"),
+        (false, true) => bail!("give names, or -l or --all, but not both"),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,184 @@
+//! `podnet check`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitCode};
+
+use anstyle::{AnsiColor, Style};
+
+use crate::cluster;
+use crate::insight::check::{Fabric, Report, check, gather};
+use crate::lab::enter::{Target, run_inside};
+
+use super::client::runtime;
+use super::{Format, LabArg, print_structured};
+
+/// More endpoints than this are shown node by node.
+const WIDEST_MATRIX: usize = 24;
+/// More failures than this are counted, not listed.
+const MOST_LISTED: usize = 20;
+/// 2: could not tell.
+const UNKNOWN: u8 = 2;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    lab: LabArg,
+    /// How to print what was found
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Format,
+    /// Already inside the lab
+    #[arg(long, hide = true)]
+    inside: bool,
+}
+
+/// 0: everything answers and holds; 1: something does not; 2: could not tell.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let done = match args.inside {
+        true => inside(args),
+        false => outside(args),
+    };
+    done.or_else(|error| {
+        eprintln!("error: {error:#}");
+        Ok(ExitCode::from(UNKNOWN))
+    })
+}
+
+fn outside(args: &Args) -> anyhow::Result<ExitCode> {
+    let lab = args.lab.live_dir()?;
+    let mut command = Command::new(std::env::current_exe()?);
+    let format = match args.output {
+        Format::Table => "table",
+        Format::Json => "json",
+        Format::Yaml => "yaml",
+    };
+    command.args(["check", "--inside", "--output", format]);
+    let status = run_inside(&lab, &Target::Lab, &mut command)?;
+    let code = status.code().or(status.signal().map(|s| 128 + s));
+    let code = code.and_then(|code| u8::try_from(code).ok());
+    Ok(ExitCode::from(code.unwrap_or(UNKNOWN)))
+}
+
+fn inside(args: &Args) -> anyhow::Result<ExitCode> {
+    let lab = args.lab.dir()?;
+    raise_descriptor_limit();
+    let (fabric, report) = runtime()?.block_on(async {
+        let client = cluster::connect(&lab.kubeconfig_inside()).await?;
+        let fabric = gather(&lab, &client).await?;
+        let report = check(&fabric).await;
+        anyhow::Ok((fabric, report))
+    })?;
+    if !print_structured(args.output, &report)? {
+        print_report(&fabric, &report);
+    }
+    Ok(ExitCode::from(u8::from(!report.holds())))
+}
+
+/// A socket per endpoint and per pair under way.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    // Without it a check of hundreds of pods says which socket it lacked.
+    let _ = setrlimit(Resource::Nofile, raised);
+}
+
+fn print_report(fabric: &Fabric, report: &Report) {
+    let failed = report.failed_pairs();
+    if report.endpoints.len() <= WIDEST_MATRIX {
+        print_matrix(report);
+    } else {
+        print_summary(fabric, report);
+    }
+    let pairs = report.endpoints.len() * report.endpoints.len().saturating_sub(1);
+    println!();
+    verdict(
+        failed.is_empty(),
+        &format!(
+            "{} of {pairs} pairs reach each other by ICMP and TCP",
+            pairs - failed.len()
+        ),
+    );
+    for probe in report.failed_probes().take(MOST_LISTED) {
+        let error = probe.error.as_deref().unwrap_or_default();
+        let protocol = format!("{:?}", probe.protocol).to_uppercase();
+        println!(
+            "      {} to {} ({}) {protocol}: {error}",
+            probe.from, probe.to, probe.address
+        );
+    }
+    let more = report.failed_probes().count().saturating_sub(MOST_LISTED);
+    if more > 0 {
+        println!("      and {more} more (-o json lists all)");
+    }
+    for invariant in &report.invariants {
+        verdict(invariant.holds(), invariant.name);
+        for broken in &invariant.broken {
+            println!("      {broken}");
+        }
+    }
+}
+
+fn verdict(good: bool, text: &str) {
+    let (word, color) = match good {
+        true => ("ok", AnsiColor::Green),
+        false => ("no", AnsiColor::Red),
+    };
+    anstream::println!("  {}  {text}", paint(color, word));
+}
+
+fn paint(color: AnsiColor, text: &str) -> String {
+    let style = Style::new().fg_color(Some(color.into()));
+    format!("{style}{text}{style:#}")
+}
+
+/// Rows send, columns receive.
+fn print_matrix(report: &Report) {
+    let names = &report.endpoints;
+    let failed = report.failed_pairs();
+    let width = names.iter().map(String::len).max().unwrap_or(0);
+    for (i, name) in names.iter().enumerate() {
+        anstream::println!(
+            "  {:>2}  {name:<width$}  {}",
+            i + 1,
+            row(names, &failed, name)
+        );
+    }
+    let numbers: String = (1..=names.len()).map(|n| format!("{n:>3}")).collect();
+    println!("  {:>2}  {:<width$} {numbers}", "", "to:");
+}
+
+fn row(names: &[String], failed: &BTreeSet<(&str, &str)>, from: &str) -> String {
+    let cells = names.iter().map(|to| {
+        if to == from {
+            " · ".to_owned()
+        } else if failed.contains(&(from, to.as_str())) {
+            format!(" {} ", paint(AnsiColor::Red, "✗"))
+        } else {
+            format!(" {} ", paint(AnsiColor::Green, "✓"))
+        }
+    });
+    cells.collect()
+}
+
+fn print_summary(fabric: &Fabric, report: &Report) {
+    let node_of: BTreeMap<&str, &str> = fabric
+        .endpoints
+        .iter()
+        .map(|e| (e.name.as_str(), e.node.as_str()))
+        .collect();
+    let mut failures: BTreeMap<&str, usize> = BTreeMap::new();
+    for (from, _) in report.failed_pairs() {
+        let node = node_of.get(from).copied().unwrap_or(from);
+        *failures.entry(node).or_default() += 1;
+    }
+    for node in &fabric.nodes {
+        let name = node.view.name.as_str();
+        let here = node_of.values().filter(|on| **on == name).count();
+        let bad = failures.get(name).copied().unwrap_or(0);
+        println!("  {name}: {here} endpoints, {bad} pairs from here fail");
+    }
+}

@@ -1,0 +1,154 @@
+//! What there is to check: nodes, pods, and the namespaces they live in.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use kube::Client;
+use thiserror::Error;
+
+use crate::cluster::{self, ApiError, NodeView, PodView};
+use crate::ipam;
+use crate::kernel::linux::{Linux, in_netns};
+use crate::kernel::{Kernel, KernelError};
+use crate::lab::LabDir;
+use crate::lab::control::{Channel, ControlError, NamespaceKind, Place, Reply, Request};
+use crate::model::{NodeName, PodName};
+use crate::plan::Observed;
+use crate::pod::{FoundSandbox, find_sandboxes};
+
+#[derive(Debug, Error)]
+pub enum GatherError {
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    #[error("node {node}: {source}")]
+    Kernel { node: NodeName, source: KernelError },
+    #[error("the pods of node {node}: {source}")]
+    Pods {
+        node: NodeName,
+        source: std::io::Error,
+    },
+}
+
+/// A pod or a node: somewhere to send from and to.
+pub struct Endpoint {
+    pub name: String,
+    /// The node it is, or is on.
+    pub node: NodeName,
+    /// Where it can be reached, one per family.
+    pub addresses: Vec<IpAddr>,
+    /// Every source address that others may see it with.
+    pub sources: Vec<IpAddr>,
+    pub netns: OwnedFd,
+}
+
+/// One node, as its object and its kernel describe it.
+pub struct NodeState {
+    pub view: NodeView,
+    pub observed: Observed,
+    /// Name and uid of every pod whose pause process is alive.
+    pub sandboxes: Vec<(PodName, String)>,
+}
+
+pub struct Fabric {
+    pub nodes: Vec<NodeState>,
+    pub pods: Vec<PodView>,
+    pub endpoints: Arc<[Endpoint]>,
+}
+
+/// Read everything that a check needs, in the lab's own PID namespace.
+pub async fn gather(lab: &LabDir, client: &Client) -> Result<Fabric, GatherError> {
+    let views = cluster::list_nodes(client).await?;
+    let pods = cluster::list_pods(client).await?;
+    let running: BTreeMap<&str, &PodView> = pods
+        .iter()
+        .filter(|pod| pod.phase == "Running" && pod.deletion_grace_seconds.is_none())
+        .map(|pod| (pod.uid.as_str(), pod))
+        .collect();
+    let mut nodes = Vec::new();
+    let mut endpoints = Vec::new();
+    let mut pod_endpoints = Vec::new();
+    for view in views {
+        let netns = node_netns(lab, &view.name)?;
+        let fail = |source| GatherError::Kernel {
+            node: view.name.clone(),
+            source,
+        };
+        let observed = in_netns(netns.as_fd(), || Linux::open()?.observe(&view.addresses))
+            .and_then(|inner| inner)
+            .map_err(fail)?;
+        let found = find_sandboxes(&lab.pods(&view.name)).map_err(|source| GatherError::Pods {
+            node: view.name.clone(),
+            source,
+        })?;
+        for sandbox in &found {
+            let pod = running.get(sandbox.uid.as_str());
+            pod_endpoints.extend(pod.and_then(|_| pod_endpoint(&view, &observed, sandbox)));
+        }
+        endpoints.push(node_endpoint(&view, netns));
+        nodes.push(NodeState {
+            view,
+            observed,
+            sandboxes: found.into_iter().map(|s| (s.pod, s.uid)).collect(),
+        });
+    }
+    pod_endpoints.sort_by(|a, b| a.name.cmp(&b.name));
+    endpoints.extend(pod_endpoints);
+    Ok(Fabric {
+        nodes,
+        pods,
+        endpoints: endpoints.into(),
+    })
+}
+
+fn node_netns(lab: &LabDir, node: &NodeName) -> Result<OwnedFd, GatherError> {
+    let channel = Channel::connect(lab)?.ok_or(ControlError::Gone)?;
+    let of = Place::Node {
+        name: node.to_string(),
+    };
+    let (reply, descriptors) = channel.ask(&Request::Namespaces { of })?;
+    let Reply::Namespaces(kinds) = reply else {
+        return Err(ControlError::Gone.into());
+    };
+    let net = kinds
+        .into_iter()
+        .zip(descriptors)
+        .find(|(kind, _)| *kind == NamespaceKind::Net);
+    net.map(|(_, fd)| fd).ok_or(ControlError::Gone.into())
+}
+
+fn node_endpoint(view: &NodeView, netns: OwnedFd) -> Endpoint {
+    let gateways = view.cidrs.iter().flat_map(ipam::gateways);
+    let mut sources = view.addresses.clone();
+    sources.extend(gateways.map(|network| network.ip()));
+    Endpoint {
+        name: view.name.to_string(),
+        node: view.name.clone(),
+        addresses: view.addresses.clone(),
+        sources,
+        netns,
+    }
+}
+
+/// At the addresses that its link stands for, whatever its object says.
+fn pod_endpoint(view: &NodeView, observed: &Observed, sandbox: &FoundSandbox) -> Option<Endpoint> {
+    let begins = format!("{}-", sandbox.uid);
+    let is_its = |id: &str| id.starts_with(&begins);
+    let (slot, _) = observed
+        .ports
+        .iter()
+        .find(|(_, port)| port.attachment.as_deref().is_some_and(is_its))?;
+    let addresses = ipam::addresses(view.cidrs.as_ref()?, *slot)?;
+    let netns = File::open(format!("/proc/{}/ns/net", sandbox.pid)).ok()?;
+    Some(Endpoint {
+        name: sandbox.pod.to_string(),
+        node: view.name.clone(),
+        sources: addresses.clone(),
+        addresses,
+        netns: netns.into(),
+    })
+}

@@ -1,0 +1,90 @@
+//! Does the fabric do what it promises? Ask it, rather than the objects.
+//!
+//! Every ordered pair of endpoints (pods and nodes) is tried with ICMP and TCP
+//! in every family they share, over sockets made inside the namespaces; and
+//! what must hold at rest is read from the kernel: see [`invariants`]. Runs
+//! inside the lab, where the pods' processes can be seen.
+
+mod gather;
+mod icmp;
+mod invariants;
+mod tcp;
+
+pub use gather::{Endpoint, Fabric, GatherError, NodeState, gather};
+pub use invariants::Invariant;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::model::Family;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    Icmp,
+    Tcp,
+}
+
+/// One try from one endpoint to an address of another. `error` is `None` if
+/// the answer came, and came to the right source address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Probe {
+    pub from: String,
+    pub to: String,
+    pub address: IpAddr,
+    pub protocol: Protocol,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    pub endpoints: Vec<String>,
+    pub probes: Vec<Probe>,
+    pub invariants: Vec<Invariant>,
+}
+
+impl Report {
+    pub fn holds(&self) -> bool {
+        self.failed_probes().next().is_none() && self.invariants.iter().all(Invariant::holds)
+    }
+
+    pub fn failed_probes(&self) -> impl Iterator<Item = &Probe> {
+        self.probes.iter().filter(|probe| probe.error.is_some())
+    }
+
+    /// The pairs with at least one failed probe.
+    pub fn failed_pairs(&self) -> BTreeSet<(&str, &str)> {
+        self.failed_probes()
+            .map(|probe| (probe.from.as_str(), probe.to.as_str()))
+            .collect()
+    }
+}
+
+/// Try everything. A pair that does not answer costs its timeout of a second,
+/// but pairs are tried many at a time.
+pub async fn check(fabric: &Fabric) -> Report {
+    let endpoints: Arc<[Endpoint]> = Arc::clone(&fabric.endpoints);
+    let mut probes = icmp::probe(Arc::clone(&endpoints)).await;
+    probes.extend(tcp::probe(&endpoints).await);
+    Report {
+        endpoints: endpoints.iter().map(|e| e.name.clone()).collect(),
+        probes,
+        invariants: invariants::all(fabric),
+    }
+}
+
+/// Every address of `to` that `from` has a family in common with.
+fn targets<'a>(from: &'a Endpoint, to: &'a Endpoint) -> impl Iterator<Item = IpAddr> + 'a {
+    let shared = |ip: &&IpAddr| {
+        let family = Family::of(**ip);
+        from.addresses
+            .iter()
+            .any(|mine| Family::of(*mine) == family)
+    };
+    to.addresses.iter().filter(shared).copied()
+}

@@ -1,0 +1,161 @@
+//! The scheduler: pods without a node get one.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::event_record::{self, Record};
+use super::informer::{Informer, Seen};
+use super::note;
+use super::placement::{Decision, Placement};
+use crate::server::kinds::node::NODES;
+use crate::server::kinds::pod::PODS;
+use crate::server::object;
+use crate::server::rest::bind;
+use crate::server::status::ApiError;
+use crate::server::store::{Change, EventKind, Store, StoredObject};
+
+/// Pods decided before the next look at what has changed: a few commits' worth.
+const ROUND: usize = 512;
+
+pub async fn run(store: Store) {
+    let mut nodes = Informer::new(&store, &NODES);
+    let mut pods = Informer::new(&store, &PODS);
+    let mut placement = Placement::default();
+    // Both are known before the first decision, or the first pods would all fit nowhere.
+    see_nodes(&mut placement, nodes.next().await);
+    see_pods(&mut placement, pods.next().await);
+    loop {
+        let decisions = placement.decide(ROUND);
+        if decisions.is_empty() {
+            tokio::select! {
+                seen = nodes.next() => see_nodes(&mut placement, seen),
+                seen = pods.next() => see_pods(&mut placement, seen),
+            }
+            continue;
+        }
+        let carried_out = decisions
+            .into_iter()
+            .map(|decision| carry_out(&store, decision));
+        for pod in join_all(carried_out).await.into_iter().flatten() {
+            // What was assumed did not come true.
+            match store.get(&pod) {
+                Some(current) => see_pod(&mut placement, &current),
+                None => placement.pod_gone(&pod),
+            }
+        }
+    }
+}
+
+fn see_nodes(placement: &mut Placement, seen: Seen) {
+    match seen {
+        Seen::All(nodes) => {
+            placement.forget_nodes();
+            for node in nodes {
+                placement.node(&node.value());
+            }
+        }
+        Seen::Changes(events) => {
+            for event in events {
+                match event.kind {
+                    EventKind::Deleted => placement.node_gone(event.object.name()),
+                    _ => placement.node(&event.object.value()),
+                }
+            }
+        }
+    }
+}
+
+fn see_pods(placement: &mut Placement, seen: Seen) {
+    match seen {
+        Seen::All(pods) => {
+            placement.forget_pods();
+            for pod in pods {
+                see_pod(placement, &pod);
+            }
+        }
+        Seen::Changes(events) => {
+            for event in events {
+                match event.kind {
+                    EventKind::Deleted => placement.pod_gone(&event.object.key),
+                    _ => see_pod(placement, &event.object),
+                }
+            }
+        }
+    }
+}
+
+fn see_pod(placement: &mut Placement, pod: &StoredObject) {
+    let finished = matches!(pod.field("status.phase"), "Succeeded" | "Failed");
+    match pod.field("spec.nodeName") {
+        _ if finished => placement.pod_gone(&pod.key),
+        "" => placement.pod_pending(&pod.key, &pod.value()),
+        node => placement.pod_placed(&pod.key, node),
+    }
+}
+
+/// The pod's key if the decision could not be carried out.
+async fn carry_out(store: &Store, decision: Decision) -> Option<Arc<str>> {
+    match decision {
+        Decision::Bind { pod, node } => {
+            let key = pod.clone();
+            let bound = store
+                .write(move |view| {
+                    let current = view.get(&key).ok_or_else(|| gone(&key))?;
+                    if view.get(&NODES.key("", &node)).is_none() {
+                        return Err(ApiError::not_found(&NODES, &node));
+                    }
+                    bind(&current, &node)
+                })
+                .await;
+            note("bind a pod", bound).is_none().then_some(pod)
+        }
+        Decision::Unfit { pod, message } => {
+            report_unfit(store, &pod, message).await;
+            None
+        }
+    }
+}
+
+/// Says on the pod and in an event why it fits nowhere.
+async fn report_unfit(store: &Store, key: &Arc<str>, message: String) {
+    let before = store.get(key).map(|pod| pod.revision);
+    let condition = json!({
+        "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": &message,
+    });
+    let key = key.clone();
+    let written = store
+        .write(move |view| {
+            let pod = view.get(&key).ok_or_else(|| gone(&key))?;
+            let mut value = pod.value();
+            let now = object::timestamp(Timestamp::now());
+            object::set_condition(&mut value, condition, &now);
+            Ok(if value == pod.value() {
+                Change::Keep(pod)
+            } else {
+                Change::Put {
+                    resource: &PODS,
+                    value,
+                }
+            })
+        })
+        .await;
+    let Some(pod) = note("report an unschedulable pod", written) else {
+        return;
+    };
+    if Some(pod.revision) != before {
+        let record = Record {
+            kind: "Warning",
+            reason: "FailedScheduling",
+            message,
+            component: "default-scheduler",
+        };
+        event_record::record(store, &pod, record).await;
+    }
+}
+
+fn gone(key: &str) -> ApiError {
+    ApiError::not_found(&PODS, key.rsplit('/').next().unwrap_or(key))
+}
