@@ -8,6 +8,7 @@ mod agent;
 mod api;
 mod check;
 mod client;
+mod demo;
 mod doctor;
 mod down;
 mod node;
@@ -24,6 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::lab::LabDir;
+use crate::lab::bring_up::BringUpError;
 use crate::lab::launch;
 use crate::lab::topology::{DEFAULT_NAME, LabName, TopologyError};
 use crate::server;
@@ -50,6 +52,8 @@ enum Command {
     Shell(shell::Args),
     /// Try every pair of pods and nodes, and what must hold at rest
     Check(check::Args),
+    /// A tour: a lab, pods, routes, pings, a check, a repair, and down
+    Demo(demo::Args),
     /// Create a pod and run an image in it
     Run(api::RunArgs),
     /// List pods, nodes and other objects
@@ -136,13 +140,15 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(if error.is::<TopologyError>() {
-                USAGE
-            } else {
-                1
-            })
+            ExitCode::from(if is_usage(&error) { USAGE } else { 1 })
         }
     }
+}
+
+/// Whether what was asked for could never be, on any machine.
+fn is_usage(error: &anyhow::Error) -> bool {
+    let while_bringing_up = error.downcast_ref::<BringUpError>();
+    error.is::<TopologyError>() || matches!(while_bringing_up, Some(BringUpError::Topology(_)))
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -152,6 +158,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(&args),
         Command::Shell(args) => shell::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Run(args) => api::run(&args),
         Command::Get(args) => api::get(&args),
         Command::Delete(args) => api::delete(&args),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::lab::control::{Channel, ControlError, Request};
+use crate::lab::export;
 use crate::lab::topology::{NodeEntry, TopologyError, parse_label};
 use crate::model::NodeName;
 
@@ -83,6 +84,7 @@ fn remove(lab: &LabArg, name: &str) -> anyhow::Result<ExitCode> {
         name: name.to_owned(),
     };
     channel.ask(&request)?;
+    export::withdraw_nodes(&dir, &[name.to_owned()]);
     client::runtime()?.block_on(async {
         let client = client::connect(&dir).await?;
         client::forget_nodes(&client, &[name.to_owned()]).await

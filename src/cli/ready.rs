@@ -19,8 +19,6 @@ use crate::lab::LabDir;
 use crate::lab::control::{ServiceStatus, Status};
 use crate::model::NodeName;
 
-use super::status;
-
 /// How often the supervisor is asked whether something keeps dying.
 const LOOK_FOR_TROUBLE: Duration = Duration::from_millis(500);
 /// What died this often will not come up by waiting.
@@ -124,7 +122,7 @@ impl Wait<'_> {
 
     async fn status(&self) -> anyhow::Result<Status> {
         let dir = self.dir.clone();
-        Ok(tokio::task::spawn_blocking(move || status::ask(&dir)).await??)
+        Ok(tokio::task::spawn_blocking(move || Status::ask(&dir)).await??)
     }
 
     fn overdue(&self, waiting: &BTreeMap<String, Option<NodeCondition>>) -> String {

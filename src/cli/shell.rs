@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, ExitStatus};
 
 use crate::lab::LabDir;
-use crate::lab::control::{Channel, ControlError, Reply, Request};
+use crate::lab::control::Status;
 use crate::lab::enter::{Target, run_inside};
 use crate::model::{NodeName, PodName};
 
@@ -48,10 +48,7 @@ fn target(lab: &LabDir, args: &Args) -> anyhow::Result<Target> {
     if args.place == "underlay" {
         return Ok(Target::Lab);
     }
-    let channel = Channel::connect(lab)?.ok_or(ControlError::Gone)?;
-    let (Reply::Status(status), _) = channel.ask(&Request::Status)? else {
-        anyhow::bail!("the lab's supervisor does not say which nodes it has");
-    };
+    let status = Status::ask(lab)?;
     let place = args.place.strip_prefix("node/").unwrap_or(&args.place);
     if status.nodes.contains_key(place) {
         return Ok(Target::Node(NodeName::new(place)?));

@@ -12,7 +12,7 @@ use kube::{Client, ResourceExt};
 use serde::Serialize;
 
 use crate::lab::LabDir;
-use crate::lab::control::{Channel, ControlError, Reply, Request, ServiceStatus, Status};
+use crate::lab::control::{NodeStatus, ServiceStatus, Status};
 
 use super::ready::ready_condition;
 use super::{Format, LabArg, client, print_structured};
@@ -79,17 +79,8 @@ pub fn print_table(dir: &LabDir) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the lab's supervisor says of it.
-pub fn ask(dir: &LabDir) -> Result<Status, ControlError> {
-    let channel = Channel::connect(dir)?.ok_or(ControlError::Gone)?;
-    match channel.ask(&Request::Status)? {
-        (Reply::Status(status), _) => Ok(*status),
-        _ => Err(ControlError::Gone),
-    }
-}
-
 fn report(dir: &LabDir) -> anyhow::Result<Report> {
-    let status = ask(dir)?;
+    let status = Status::ask(dir)?;
     let known = client::runtime()?.block_on(async {
         let client = client::connect(dir).await?;
         let listed = tokio::time::timeout(PATIENCE, nodes(&client)).await;
@@ -99,7 +90,7 @@ fn report(dir: &LabDir) -> anyhow::Result<Report> {
         let networks = networks.unwrap_or_default();
         networks.iter().map(ToString::to_string).collect()
     };
-    let node = |(name, found): (String, crate::lab::control::NodeStatus)| {
+    let node = |(name, found): (String, NodeStatus)| {
         let object = known.get(&name);
         NodeReport {
             status: object.map_or_else(|| "Unknown".to_owned(), state_of),

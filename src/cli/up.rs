@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use ipnetwork::IpNetwork;
 
-use crate::lab::bring_up::{BringUpError, Brought, How, bring_up};
-use crate::lab::launch::LaunchError;
+use crate::lab::bring_up::{Brought, How, bring_up};
+use crate::lab::control::Status;
 use crate::lab::topology::{LabFile, LabName, NodeMasks, Overrides};
-use crate::lab::{LabDir, doctor, export};
+use crate::lab::{LabDir, export};
 use crate::model::NodeName;
 
 use super::{client, ready, status};
@@ -53,13 +53,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         export::check_allowed()?;
     }
     let started = Instant::now();
-    let brought = match bring_up(&wanted(args)?) {
-        Err(BringUpError::Launch(error @ LaunchError::Forbidden(_))) => {
-            eprintln!("{}", doctor::namespace_advice());
-            return Err(error.into());
-        }
-        other => other?,
-    };
+    let brought = bring_up(&wanted(args)?)?;
     announce(&brought);
     let deadline = started + Duration::from_secs(args.wait_timeout);
     client::runtime()?.block_on(settle(&brought, deadline))?;
@@ -80,7 +74,7 @@ async fn settle(brought: &Brought, deadline: Instant) -> anyhow::Result<()> {
         since: brought.booted,
         deadline,
     };
-    let nodes = status::ask(&brought.dir)?
+    let nodes = Status::ask(&brought.dir)?
         .lab
         .spec
         .nodes
@@ -116,7 +110,7 @@ fn announce(brought: &Brought) {
 }
 
 fn export(dir: &LabDir) -> anyhow::Result<()> {
-    let nodes = status::ask(dir)?.nodes;
+    let nodes = Status::ask(dir)?.nodes;
     let names: Result<Vec<NodeName>, _> = nodes.keys().map(|name| NodeName::new(name)).collect();
     for path in export::publish(dir, &names?)? {
         eprintln!("named {}", path.display());

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use thiserror::Error;
 
-use super::control::{Changes, Channel, ControlError, Reply, Request};
+use super::control::{Changes, Channel, ControlError, Reply, Request, Status};
 use super::export;
 use super::launch::{self, LaunchError};
 use super::state::{LabDir, Record, StateError};
@@ -28,8 +28,6 @@ pub enum BringUpError {
         is: &'static str,
         setting: String,
     },
-    #[error("lab {0} is being started or ended by somebody else; try again")]
-    InBetween(LabName),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +58,18 @@ pub struct Brought {
 pub fn bring_up(wanted: &LabFile) -> Result<Brought, BringUpError> {
     let name = wanted.metadata.name.as_deref().unwrap_or(DEFAULT_NAME);
     let dir = LabDir::new(&LabName::new(name)?);
-    let record = dir.record()?;
+    // Before anything is asked of a lab of another version.
+    dir.record()?;
     if dir.is_live()? {
-        let record = record.ok_or_else(|| BringUpError::InBetween(dir.name().clone()))?;
-        converge(dir, &record, wanted)
-    } else {
-        start(dir, record, wanted)
+        match Status::ask(&dir) {
+            Ok(running) => return converge(dir, &running.lab, wanted),
+            // It was killed a moment ago, and the kernel is not done with it.
+            Err(ControlError::Gone | ControlError::Exchange { .. }) => dir.wait_gone()?,
+            Err(error) => return Err(error.into()),
+        }
     }
+    let remembered = dir.record()?;
+    start(dir, remembered, wanted)
 }
 
 fn start(dir: LabDir, record: Option<Record>, wanted: &LabFile) -> Result<Brought, BringUpError> {
@@ -85,6 +88,7 @@ fn start(dir: LabDir, record: Option<Record>, wanted: &LabFile) -> Result<Brough
     }
     let lab = Lab::resolve(&resolved)?;
     dir.create()?;
+    dir.wait_gone()?;
     export::withdraw(&dir);
     let api = match launch::bind_api(lab.api_port) {
         // It was only remembered, so that old kubeconfigs go on working.
@@ -103,20 +107,21 @@ fn start(dir: LabDir, record: Option<Record>, wanted: &LabFile) -> Result<Brough
     })
 }
 
-fn converge(dir: LabDir, record: &Record, wanted: &LabFile) -> Result<Brought, BringUpError> {
+fn converge(dir: LabDir, running: &LabFile, wanted: &LabFile) -> Result<Brought, BringUpError> {
     refuse_conflict(
         &dir,
         "is already running",
-        &Lab::resolve(&record.lab)?,
+        &Lab::resolve(running)?,
         &wanted.spec,
     )?;
     let mut changes = Changes::default();
     if wanted.spec.nodes.is_some() {
-        let lab = wanted.clone().or(&record.lab);
+        let lab = wanted.clone().or(running);
         // Here and not only there: the user gets the typed error.
         Lab::resolve(&lab)?;
         let channel = Channel::connect(&dir)?.ok_or(ControlError::Gone)?;
         if let (Reply::Changed(done), _) = channel.ask(&Request::Converge { lab })? {
+            export::withdraw_nodes(&dir, &done.removed);
             changes = done;
         }
     }

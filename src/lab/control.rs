@@ -107,6 +107,17 @@ pub struct Changes {
     pub relabelled: Vec<String>,
 }
 
+impl Status {
+    /// Asks the lab's supervisor.
+    pub fn ask(lab: &LabDir) -> Result<Status, ControlError> {
+        let channel = Channel::connect(lab)?.ok_or(ControlError::Gone)?;
+        match channel.ask(&Request::Status)? {
+            (Reply::Status(status), _) => Ok(*status),
+            _ => Err(ControlError::Gone),
+        }
+    }
+}
+
 impl Changes {
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty() && self.relabelled.is_empty()

@@ -55,7 +55,7 @@ pub fn publish(lab: &LabDir, nodes: &[NodeName]) -> Result<Vec<PathBuf>, ExportE
     fs::create_dir_all(NAMED).map_err(file_error("make", Path::new(NAMED)))?;
     let mut made = Vec::with_capacity(nodes.len());
     for node in nodes {
-        let path = PathBuf::from(format!("{NAMED}/{}-{node}", lab.name()));
+        let path = name_of(lab, node.as_str());
         write_down(lab, &path)?;
         OpenOptions::new()
             .write(true)
@@ -85,16 +85,36 @@ pub fn publish(lab: &LabDir, nodes: &[NodeName]) -> Result<Vec<PathBuf>, ExportE
 /// Takes away every name that was written down. Goes on where one fails: it
 /// may be gone already, or never have been made.
 pub fn withdraw(lab: &LabDir) {
+    withdraw_where(lab, |_| true);
+}
+
+/// Takes away the names of nodes that left.
+pub fn withdraw_nodes(lab: &LabDir, nodes: &[String]) {
+    let names: Vec<PathBuf> = nodes.iter().map(|node| name_of(lab, node)).collect();
+    withdraw_where(lab, |path| names.iter().any(|name| name == path));
+}
+
+fn withdraw_where(lab: &LabDir, leaves: impl Fn(&Path) -> bool) {
     let Ok(text) = fs::read_to_string(lab.exports()) else {
         return;
     };
-    for path in text.lines().map(Path::new) {
-        if path.parent() == Some(Path::new(NAMED)) {
+    let mut stay = String::new();
+    for line in text.lines() {
+        let path = Path::new(line);
+        if !leaves(path) {
+            stay.push_str(line);
+            stay.push('\n');
+        } else if path.parent() == Some(Path::new(NAMED)) {
             let _ = umount2(path, MntFlags::MNT_DETACH);
             let _ = fs::remove_file(path);
         }
     }
-    let _ = fs::remove_file(lab.exports());
+    // The directory itself goes with the lab; a list too long does no harm.
+    let _ = fs::write(lab.exports(), stay);
+}
+
+fn name_of(lab: &LabDir, node: &str) -> PathBuf {
+    PathBuf::from(format!("{NAMED}/{}-{node}", lab.name()))
 }
 
 fn network_of(lab: &LabDir, node: &NodeName) -> Result<OwnedFd, ExportError> {

@@ -18,9 +18,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
+use rustix::process::Resource;
 use thiserror::Error;
 
 use super::control::{Changes, Channel, ControlError, Reply, Request};
+use super::doctor;
+use super::init::Init;
 use super::isolate::{self, IsolateError};
 use super::state::{LabDir, StateError};
 use super::supervisor::{self, SupervisorError};
@@ -43,8 +46,8 @@ pub enum LaunchError {
     State(#[from] StateError),
     #[error(transparent)]
     Control(#[from] ControlError),
-    #[error("the kernel gives no namespaces for a lab: {0}")]
-    Forbidden(String),
+    #[error("the kernel gives no namespaces for a lab: {why}; {mend}")]
+    Forbidden { why: String, mend: String },
     #[error(transparent)]
     Isolate(#[from] IsolateError),
     #[error(transparent)]
@@ -83,7 +86,10 @@ pub fn launch(dir: &LabDir, lab: &Lab, api: TcpListener) -> Result<Changes, Laun
     first.wait().map_err(failed("wait for"))?;
     match answer? {
         (Reply::Changed(changes), _) => Ok(changes),
-        (Reply::Forbidden(why), _) => Err(LaunchError::Forbidden(why)),
+        (Reply::Forbidden(why), _) => Err(LaunchError::Forbidden {
+            why,
+            mend: doctor::namespace_advice(),
+        }),
         _ => Err(ControlError::Gone.into()),
     }
 }
@@ -113,9 +119,12 @@ pub fn supervise_inside(name: &LabName) -> Result<(), LaunchError> {
     let mut channel = take_channel()?;
     let api = take_listener()?;
     let dir = LabDir::new(name);
+    raise_descriptor_limit();
+    // While /proc is still the host's.
+    let init = Init::myself().map_err(failed("identify"))?;
     let booted = isolate::settle(name)
         .map_err(LaunchError::from)
-        .and_then(|()| supervisor::boot(&dir, &mut channel, api).map_err(LaunchError::from));
+        .and_then(|()| Ok(supervisor::boot(&dir, &mut channel, api, init)?));
     match booted {
         Ok((supervisor, changes)) => {
             channel.send(&Reply::Changed(changes), &[])?;
@@ -136,6 +145,14 @@ pub fn supervise_inside(name: &LabName) -> Result<(), LaunchError> {
 
 fn failed(step: &'static str) -> impl FnOnce(io::Error) -> LaunchError {
     move |source| LaunchError::Process { step, source }
+}
+
+/// A node takes two descriptors, and the usual limit is 1,024.
+fn raise_descriptor_limit() {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Small labs fit the old one.
+    let _ = rustix::process::setrlimit(Resource::Nofile, limit);
 }
 
 /// This binary as a supervisor of the lab. It gets the root of all labs by

@@ -5,6 +5,7 @@ pub mod control;
 pub mod doctor;
 pub mod enter;
 pub mod export;
+mod init;
 mod isolate;
 pub mod launch;
 pub mod state;

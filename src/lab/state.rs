@@ -10,6 +10,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -17,9 +18,12 @@ use nix::libc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::init::Init;
 use super::topology::{LabFile, LabName};
 use crate::model::NodeName;
 
+/// For the kernel to take down what a killed PID 1 leaves.
+const DYING: Duration = Duration::from_secs(20);
 /// Of the directory's contents; another one is a lab of another version.
 pub const FORMAT: u32 = 1;
 pub const STATE_DIR_VARIABLE: &str = "PODNET_STATE_DIR";
@@ -46,6 +50,10 @@ pub enum StateError {
         found: u64,
         version: String,
     },
+    #[error("lab {name} is still dying: process {pid} has not ended")]
+    StillDying { name: LabName, pid: i32 },
+    #[error("cannot wait for the end of process {pid}")]
+    Wait { pid: i32, source: io::Error },
     #[error(
         "{} is damaged; `podnet down --lab {name}` clears the lab", path.display()
     )]
@@ -64,6 +72,8 @@ pub struct Record {
     pub version: String,
     pub api_port: u16,
     pub lab: LabFile,
+    /// Who ran, or runs, it.
+    pub init: Init,
     /// Where each node sits on the underlay; see [`super::topology::Underlay`].
     pub positions: BTreeMap<String, u32>,
 }
@@ -195,6 +205,26 @@ impl LabDir {
         fcntl(&file, FcntlArg::F_OFD_GETLK(&mut probe))
             .map_err(|errno| file_error("ask for the lock on", &path, errno.into()))?;
         Ok(i32::from(probe.l_type) != libc::F_UNLCK)
+    }
+
+    /// Waits until the last of a lab that is no longer live is gone.
+    ///
+    /// # Errors
+    /// [`StateError::StillDying`] if that takes too long.
+    pub fn wait_gone(&self) -> Result<(), StateError> {
+        // What cannot be read says nothing about processes either.
+        let Ok(Some(record)) = self.record() else {
+            return Ok(());
+        };
+        let pid = record.init.pid;
+        match record.init.wait_gone(DYING) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StateError::StillDying {
+                name: self.name.clone(),
+                pid,
+            }),
+            Err(source) => Err(StateError::Wait { pid, source }),
+        }
     }
 
     /// `None` if another PID 1 has it.

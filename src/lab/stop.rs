@@ -2,16 +2,15 @@
 //! does the rest. Then its directory goes.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use thiserror::Error;
 
 use super::control::{Channel, ControlError, Request};
 use super::export;
+use super::init::wait_ended;
 use super::state::{LabDir, StateError};
 
 /// A PID 1 that was asked exits at once, and hundreds of pods with it.
@@ -57,6 +56,8 @@ pub fn stop(lab: &LabDir) -> Result<Stopped, StopError> {
     let was_live = lab.is_live()?;
     if was_live {
         end_init(lab)?;
+    } else {
+        lab.wait_gone()?;
     }
     export::withdraw(lab);
     lab.remove()?;
@@ -78,37 +79,21 @@ fn end_init(lab: &LabDir) -> Result<(), StopError> {
         pid: Pid::as_raw(Some(pid)),
         source,
     };
-    // Readable once the process is dead, and PID 1 is not before every other
-    // process of its namespace is (zap_pid_ns_processes, kernel/pid_namespace.c).
     let init =
         pidfd_open(pid, PidfdFlags::empty()).map_err(|errno| failed("watch", errno.into()))?;
     // The only answer is that it goes; one that cannot be asked is killed.
     let asked = channel.send(&Request::Stop, &[]).is_ok();
-    if asked && wait_for(&init, GRACE).map_err(|errno| failed("wait for", errno.into()))? {
+    if asked && wait_ended(init.as_fd(), GRACE).map_err(|errno| failed("wait for", errno.into()))? {
         return Ok(());
     }
     match pidfd_send_signal(&init, Signal::KILL) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => {}
         Err(errno) => return Err(failed("kill", errno.into())),
     }
-    if wait_for(&init, AFTER_KILL).map_err(|errno| failed("wait for", errno.into()))? {
+    if wait_ended(init.as_fd(), AFTER_KILL).map_err(|errno| failed("wait for", errno.into()))? {
         return Ok(());
     }
     Err(StopError::Undying {
         pid: Pid::as_raw(Some(pid)),
     })
-}
-
-fn wait_for(init: &OwnedFd, patience: Duration) -> Result<bool, Errno> {
-    let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
-    loop {
-        match poll(
-            &mut [PollFd::new(init.as_fd(), PollFlags::POLLIN)],
-            patience,
-        ) {
-            Ok(ready) => return Ok(ready > 0),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
 }

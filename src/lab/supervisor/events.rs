@@ -6,18 +6,24 @@
 //!     └ a thread per connection ─ Asked ─┘
 //! ```
 //!
-//! The threads only carry: every decision and every effect is the loop's. One
-//! that can no longer carry says so with `Broken`, which ends the lab.
+//! The threads only carry: every decision and every effect is the loop's.
+//! Without signals no child could be reaped or restarted, so their thread's end
+//! is `Broken`, and that ends the lab.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::lab::control::{Channel, Reply, Request};
+
+/// Before the next try to take a request; what fails is then out of memory or
+/// descriptors.
+const AFTER_A_FAILURE: Duration = Duration::from_millis(100);
 
 pub enum Event {
     /// Some child ended; which ones, the kernel is asked.
@@ -90,10 +96,10 @@ fn carry_requests(control: &UnixListener, events: &Sender<Event>) {
                 .name("request".to_owned())
                 .spawn(move || serve(Channel::over(stream), &events))
         });
-        if let Err(error) = accepted
-            && events.send(Event::Broken(error)).is_err()
-        {
-            return;
+        if let Err(error) = accepted {
+            // The lab can do without; who asks can ask again.
+            tracing::warn!(%error, "cannot take a request");
+            thread::sleep(AFTER_A_FAILURE);
         }
     }
 }
@@ -115,7 +121,6 @@ fn serve(mut channel: Channel, events: &Sender<Event>) {
         return;
     }
     if let Ok(Answer { reply, descriptors }) = answered.recv() {
-        use std::os::fd::AsFd;
         let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
         if let Err(error) = channel.send(&reply, &borrowed) {
             tracing::debug!(%error, "a request's answer went nowhere");

@@ -28,6 +28,7 @@ use nix::unistd::Pid;
 use thiserror::Error;
 
 use super::control::{self, Changes, Channel, ControlError, Request};
+use super::init::Init;
 use super::state::{FORMAT, LabDir, LabLock, Record, StateError};
 use super::topology::{Lab, LabName, TopologyError};
 use crate::agent::EXIT_NODE_DELETED;
@@ -96,15 +97,17 @@ pub struct Supervisor {
     identities: Identities,
     binary: PathBuf,
     events: Receiver<Event>,
+    init: Init,
     _lock: LabLock,
 }
 
 /// Builds the lab that the other end of `channel` asks for. The caller must be
-/// PID 1 in namespaces of its own and have no other thread.
+/// PID 1 in namespaces of its own, `init` on the host, and have no other thread.
 pub fn boot(
     dir: &LabDir,
     channel: &mut Channel,
     api: TcpListener,
+    init: Init,
 ) -> Result<(Supervisor, Changes), SupervisorError> {
     let (Request::Boot { lab }, _) = channel.receive()? else {
         return Err(SupervisorError::NotBooting);
@@ -133,6 +136,7 @@ pub fn boot(
             .map_err(|source| SupervisorError::Events { source })?,
         dir: dir.clone(),
         lab,
+        init,
         _lock: lock,
     };
     supervisor.start_server()?;
@@ -160,6 +164,19 @@ impl Supervisor {
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
             self.start_due();
+        }
+    }
+
+    /// What the lab's directory has to remember of it.
+    fn record(&self) -> Record {
+        let position = |(name, position): (&NodeName, &u32)| (name.to_string(), *position);
+        Record {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            api_port: self.lab.api_port,
+            lab: self.lab.to_file(),
+            init: self.init,
+            positions: self.positions.iter().map(position).collect(),
         }
     }
 
@@ -264,16 +281,4 @@ fn underlay_listeners(lab: &Lab) -> Result<Vec<TcpListener>, SupervisorError> {
             TcpListener::bind(address).map_err(|source| SupervisorError::Listen { address, source })
         })
         .collect()
-}
-
-/// What a lab's directory has to remember of it.
-fn record(lab: &Lab, positions: &BTreeMap<NodeName, u32>) -> Record {
-    let position = |(name, position): (&NodeName, &u32)| (name.to_string(), *position);
-    Record {
-        format: FORMAT,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        api_port: lab.api_port,
-        lab: lab.to_file(),
-        positions: positions.iter().map(position).collect(),
-    }
 }

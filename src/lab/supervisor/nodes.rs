@@ -14,7 +14,7 @@ use crate::pod::{FoundSandbox, find_sandboxes};
 
 use super::service::Service;
 use super::site::Site;
-use super::{Supervisor, SupervisorError, record};
+use super::{Supervisor, SupervisorError};
 
 pub struct Node {
     pub spec: NodeSpec,
@@ -26,7 +26,7 @@ impl Supervisor {
     /// Has exactly the nodes in `wanted`, and remembers them. Idempotent; where it
     /// fails half-way it has, and remembers, the nodes that it got to.
     pub fn converge(&mut self, wanted: Vec<NodeSpec>) -> Result<Changes, SupervisorError> {
-        let before = record(&self.lab, &self.positions);
+        let before = self.record();
         let names: BTreeSet<&NodeName> = wanted.iter().map(|node| &node.name).collect();
         let leaving: Vec<NodeName> = self
             .nodes
@@ -113,7 +113,7 @@ impl Supervisor {
     }
 
     fn remember(&self) -> Result<(), SupervisorError> {
-        Ok(self.dir.write_record(&record(&self.lab, &self.positions))?)
+        Ok(self.dir.write_record(&self.record())?)
     }
 }
 

@@ -132,7 +132,9 @@ pub fn build_underlay(lab: &Lab) -> Result<(), SiteError> {
         addresses,
         mtu_bytes: lab.mtu_bytes,
     };
-    linux::ensure_switch(&switch).map_err(|source| SiteError::Underlay { source })
+    linux::ensure_switch(&switch).map_err(|source| SiteError::Underlay { source })?;
+    // Ports, which come later, have no addresses in any lab.
+    no_ipv6_for("/proc/sys/net/ipv6/conf/default/disable_ipv6")
 }
 
 fn namespaces(name: &NodeName, with_ipv6: bool) -> Result<(File, File), SiteError> {
@@ -159,17 +161,19 @@ fn namespaces(name: &NodeName, with_ipv6: bool) -> Result<(File, File), SiteErro
 /// Without IPv6 addresses nobody needs the MLD reports that every new port
 /// would send to all others.
 fn switch_ipv6_off() -> Result<(), SiteError> {
-    for path in [
-        "/proc/sys/net/ipv6/conf/all/disable_ipv6",
-        "/proc/sys/net/ipv6/conf/default/disable_ipv6",
-    ] {
-        match fs::write(path, "1") {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(SiteError::Sysctl { path, source }),
-            Ok(()) => {}
-        }
+    no_ipv6_for("/proc/sys/net/ipv6/conf/all/disable_ipv6")?;
+    no_ipv6_for("/proc/sys/net/ipv6/conf/default/disable_ipv6")
+}
+
+/// A kernel without IPv6 has no such file, and nothing to switch off.
+fn no_ipv6_for(path: &'static str) -> Result<(), SiteError> {
+    match fs::write(path, "1") {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(SiteError::Sysctl {
+            path,
+            source: error,
+        }),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// The IPv4 address decides if there is one, as for pods.
