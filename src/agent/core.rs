@@ -247,6 +247,10 @@ impl<R: PodRuntime> Agent<R> {
 
     /// Start the job that brings one pod a step on, if there is one to do.
     fn advance(&mut self, uid: &str) {
+        if self.observed.is_none() {
+            // There is no bridge to plug into yet; the first look comes back to it.
+            return;
+        }
         let Some(entry) = self.pods.entries.get_mut(uid) else {
             return;
         };
@@ -272,6 +276,13 @@ impl<R: PodRuntime> Agent<R> {
                 entry.reporting = true;
                 self.jobs.report(entry.view.clone(), report);
             }
+        }
+    }
+
+    fn advance_all(&mut self) {
+        let uids: Vec<String> = self.pods.entries.keys().cloned().collect();
+        for uid in uids {
+            self.advance(&uid);
         }
     }
 
@@ -405,7 +416,10 @@ impl<R: PodRuntime> Agent<R> {
                 if pass.observed.ports.values().any(|port| port.pod.is_none()) {
                     self.look_soon(RETRY_LOOK);
                 }
-                self.observed = Some(pass.observed);
+                let first = self.observed.replace(pass.observed).is_none();
+                if first {
+                    self.advance_all();
+                }
                 match pass.failed {
                     None => Health::Ready,
                     Some(error) => Health::NotReady("PlanRefused", error.to_string()),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -23,6 +24,8 @@ use super::tls;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a client may take for the head of a request.
 const HEADERS: Duration = Duration::from_secs(30);
+/// How long a client may leave what it is sent unread.
+const STALLED_MILLISECONDS: u32 = 60_000;
 const HEADER_BYTES: u32 = 64 << 10;
 const CONNECTIONS: usize = 4_096;
 /// A listener that has run out of descriptors tries again after this.
@@ -72,10 +75,16 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn connection(stream: TcpStream, acceptor: TlsAcceptor, api: Arc<Api>) {
+fn tune(stream: &TcpStream) -> io::Result<()> {
     // Without this a watch's small events wait for the client's acknowledgements.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    stream.set_nodelay(true)?;
+    // Ends a connection whose client no longer reads, a closed window included.
+    Ok(set_tcp_user_timeout(stream, STALLED_MILLISECONDS)?)
+}
+
+async fn connection(stream: TcpStream, acceptor: TlsAcceptor, api: Arc<Api>) {
+    if let Err(error) = tune(&stream) {
+        tracing::debug!(%error, "cannot tune a connection");
     }
     let stream = match timeout(HANDSHAKE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,

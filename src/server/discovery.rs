@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::openapi;
 use super::resource::{ALL, Resource, Subresource};
 
 pub enum Document {
@@ -16,7 +17,7 @@ pub fn answer(path: &str) -> Option<Document> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let document = match parts.as_slice() {
         [] => {
-            json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/readyz", "/version"]})
+            json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]})
         }
         ["healthz" | "livez" | "readyz", ..] => return Some(Document::Text("ok")),
         ["version"] => version(),
@@ -36,6 +37,7 @@ pub fn answer(path: &str) -> Option<Document> {
             group["apiVersion"] = "v1".into();
             group
         }
+        ["openapi", "v3", path @ ..] => openapi::answer(path)?,
         ["api", version] => resources("", version)?,
         ["apis", group, version] => resources(group, version)?,
         _ => return None,

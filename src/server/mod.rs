@@ -17,6 +17,7 @@ mod controllers;
 mod discovery;
 mod kinds;
 mod object;
+mod openapi;
 mod random;
 mod request;
 mod resource;

@@ -9,7 +9,7 @@ use crate::place::{Place, eventually, text};
 
 #[test]
 fn wrong_flags_are_wrong_usage_and_say_what_would_be_right() {
-    let Some(place) = Place::new() else { return };
+    let place = Place::new();
     let cases: [(&[&str], &str); 9] = [
         (
             &["--node-mask", "8"],
@@ -56,7 +56,7 @@ fn wrong_flags_are_wrong_usage_and_say_what_would_be_right() {
 
 #[test]
 fn a_wrong_lab_file_is_refused_where_it_is_wrong() {
-    let Some(place) = Place::new() else { return };
+    let place = Place::new();
     let file = place.root().join("lab.yaml");
     let path = file.to_str().expect("text");
     let head = "apiVersion: podnet.dev/v1alpha1\nkind: Lab\nspec:\n";
@@ -97,7 +97,7 @@ fn a_wrong_lab_file_is_refused_where_it_is_wrong() {
 
 #[test]
 fn a_port_in_use_is_named_with_the_way_out() {
-    let Some(place) = Place::new() else { return };
+    let place = Place::new();
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();
     let (code, said) = place.refused(&["up", "--api-port", &port]);
@@ -111,7 +111,7 @@ fn a_port_in_use_is_named_with_the_way_out() {
 
 #[test]
 fn a_lab_that_is_not_up_is_said_so() {
-    let Some(place) = Place::new() else { return };
+    let place = Place::new();
     for args in [
         &["kubeconfig"][..],
         &["shell", "node-1"],
@@ -129,7 +129,7 @@ fn a_lab_that_is_not_up_is_said_so() {
 #[test]
 fn a_state_directory_that_others_may_write_is_refused() {
     use std::os::unix::fs::PermissionsExt;
-    let Some(place) = Place::new() else { return };
+    let place = Place::new();
     fs::set_permissions(place.root(), fs::Permissions::from_mode(0o777)).expect("opened");
     let (code, said) = place.refused(&["up"]);
     assert_eq!(code, 1);
@@ -139,9 +139,7 @@ fn a_state_directory_that_others_may_write_is_refused() {
 /// In a user namespace of the test's own that allows no further one.
 #[test]
 fn forbidden_user_namespaces_are_said_with_the_setting() {
-    let Some(place) = Place::ordinary() else {
-        return;
-    };
+    let place = Place::ordinary();
     if !nix::unistd::geteuid().is_root() {
         eprintln!("skipped, only root can map a whole user namespace");
         return;

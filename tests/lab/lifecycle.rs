@@ -42,7 +42,7 @@ fn node_names(place: &Place, lab: &str) -> Vec<String> {
         .collect()
 }
 
-fn pid_of(place: &Place, lab: &str, service: &str) -> Option<i64> {
+pub fn pid_of(place: &Place, lab: &str, service: &str) -> Option<i64> {
     let status = place.status(lab);
     if service == "server" {
         return status["server"]["pid"].as_i64();
@@ -94,21 +94,17 @@ fn lives_and_leaves_nothing(place: &Place) {
 
 #[test]
 fn lives_and_leaves_nothing_as_who_runs_this() {
-    if let Some(place) = Place::new() {
-        lives_and_leaves_nothing(&place);
-    }
+    lives_and_leaves_nothing(&Place::new());
 }
 
 #[test]
 fn lives_and_leaves_nothing_as_an_ordinary_user() {
-    if let Some(place) = Place::ordinary() {
-        lives_and_leaves_nothing(&place);
-    }
+    lives_and_leaves_nothing(&Place::ordinary());
 }
 
 #[test]
 fn a_killed_supervisor_takes_everything_and_up_resumes() {
-    let Some(place) = Place::new() else { return };
+    let place = Place::new();
     let before = host();
     place.ok(&["up", "--nodes", "2"]);
     let lab = place.lab("default");
@@ -141,7 +137,7 @@ fn a_killed_supervisor_takes_everything_and_up_resumes() {
 
 #[test]
 fn up_right_after_a_kill_waits_for_the_dying() {
-    let Some(place) = Place::new() else { return };
+    let place = Place::new();
     place.ok(&["up", "--nodes", "2"]);
     for _ in 0..3 {
         let init = init_of(&place.lab("default"));
@@ -153,7 +149,7 @@ fn up_right_after_a_kill_waits_for_the_dying() {
 
 #[test]
 fn up_twice_converges() {
-    let Some(place) = Place::new() else { return };
+    let place = Place::new();
     place.ok(&["up", "--nodes", "2"]);
     let agent = pid_of(&place, "default", "node-1");
     let same = place.podnet(&["up"]);
@@ -181,7 +177,7 @@ fn up_twice_converges() {
 
 #[test]
 fn nodes_are_added_and_removed_one_by_one() {
-    let Some(place) = Place::new() else { return };
+    let place = Place::new();
     place.ok(&["up", "--nodes", "1"]);
     place.ok(&["node", "add", "gpu-1", "--label", "gpu=true"]);
     assert_eq!(node_names(&place, "default"), ["gpu-1", "node-1"]);
@@ -197,7 +193,7 @@ fn nodes_are_added_and_removed_one_by_one() {
 
 #[test]
 fn two_labs_never_meet() {
-    let Some(place) = Place::new() else { return };
+    let place = Place::new();
     std::thread::scope(|scope| {
         for lab in ["one", "two"] {
             let place = &place;
@@ -225,7 +221,7 @@ fn two_labs_never_meet() {
 
 #[test]
 fn what_dies_is_started_again() {
-    let Some(place) = Place::new() else { return };
+    let place = Place::new();
     place.ok(&["up", "--nodes", "2"]);
     for service in ["server", "node-2"] {
         let old = pid_of(&place, "default", service).expect("it runs");
@@ -249,7 +245,7 @@ fn what_dies_is_started_again() {
 
 #[test]
 fn exported_namespaces_have_names_until_down() {
-    let Some(place) = Place::new() else { return };
+    let place = Place::new();
     if !nix::unistd::geteuid().is_root() {
         let (_, refusal) = place.refused(&["up", "--export-netns"]);
         assert!(refusal.contains("only root"), "{refusal}");
@@ -282,7 +278,7 @@ fn exported_namespaces_have_names_until_down() {
 
 #[test]
 fn a_lab_of_another_version_is_refused_and_can_be_cleared() {
-    let Some(place) = Place::new() else { return };
+    let place = Place::new();
     let lab = place.lab("old");
     fs::create_dir(&lab).expect("a directory");
     fs::write(lab.join("lab.json"), r#"{"format": 0, "version": "0.0.1"}"#).expect("written");
@@ -301,7 +297,7 @@ fn a_lab_of_another_version_is_refused_and_can_be_cleared() {
 
 #[test]
 fn a_node_that_cannot_become_ready_is_explained() {
-    let Some(place) = Place::new() else { return };
+    let place = Place::new();
     let (code, refusal) = place.refused(&["up", "--nodes", "1", "--wait-timeout", "0"]);
     assert_eq!(code, 1);
     assert!(refusal.contains("node-1"), "{refusal}");
@@ -310,7 +306,7 @@ fn a_node_that_cannot_become_ready_is_explained() {
 
 #[test]
 fn pods_are_entered_and_go_with_their_node() {
-    let Some(place) = Place::new() else { return };
+    let place = Place::new();
     place.ok(&["up", "--nodes", "2"]);
     for (pod, node) in [("one", "node-1"), ("two", "node-2")] {
         place.ok(&["run", pod, "--image=pause", "--node", node]);
@@ -348,7 +344,7 @@ fn pods_are_entered_and_go_with_their_node() {
 
 #[test]
 fn pods_keep_talking_while_server_and_agents_die() {
-    let Some(place) = Place::new() else { return };
+    let place = Place::new();
     place.ok(&["up", "--nodes", "2"]);
     for (pod, node) in [("one", "node-1"), ("two", "node-2")] {
         place.ok(&["run", pod, "--image=pause", "--node", node]);
@@ -400,7 +396,7 @@ fn every_family_has_its_lab() {
             &["172.30.0.12", "fd00:172:30::c"],
         ),
     ] {
-        let Some(place) = Place::new() else { return };
+        let place = Place::new();
         place.ok(&["up", "--nodes", "2", "--cluster-cidr", ranges]);
         for address in addresses {
             place.ok(&["shell", "node-1", "--", "ping", "-c1", "-W5", address]);

@@ -136,8 +136,8 @@ async fn kubectl_works_where_there_is_one() {
     let lab = Lab::start().await;
     let path = lab.pki().join("kubeconfig");
     kubeconfig::write_private(&path, &lab.kubeconfig()).unwrap();
-    let kubectl = |arguments: &'static str| {
-        let path = path.clone();
+    let kubectl = |arguments: &str| {
+        let (path, arguments) = (path.clone(), arguments.to_owned());
         tokio::task::spawn_blocking(move || {
             Command::new("kubectl")
                 .env("KUBECONFIG", path)
@@ -149,7 +149,11 @@ async fn kubectl_works_where_there_is_one() {
         eprintln!("skipped: there is no kubectl on the path");
         return;
     }
+    let manifest = lab.pki().join("pod.json");
+    std::fs::write(&manifest, pod("file").to_string()).unwrap();
+    let create = format!("create -f {}", manifest.display());
     for (arguments, expected) in [
+        (create.as_str(), "pod/file created"),
         ("run web --image=pause", "pod/web created"),
         ("label pod web app=web", "pod/web labeled"),
         ("get pods -l app=web -o name", "pod/web"),

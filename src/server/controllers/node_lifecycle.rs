@@ -146,8 +146,8 @@ mod tests {
 
     fn lease(name: &str) -> Seen {
         let lease = json!({"metadata": {"namespace": LEASE_NAMESPACE, "name": name}});
-        let lease = Arc::new(StoredObject::new(&LEASES, &lease, 1));
-        Seen::Changes(vec![Arc::new(Event::new(EventKind::Modified, lease, None))])
+        let event = Event::new(EventKind::Modified, &LEASES, lease, 1, None);
+        Seen::Changes(vec![Arc::new(event)])
     }
 
     #[test]

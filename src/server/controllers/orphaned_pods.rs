@@ -161,12 +161,9 @@ mod tests {
         Arc::new(StoredObject::new(&PODS, &pod, 1))
     }
 
-    fn node() -> Arc<StoredObject> {
-        Arc::new(StoredObject::new(
-            &NODES,
-            &json!({"metadata": {"name": "a"}}),
-            1,
-        ))
+    fn change(kind: EventKind) -> Seen {
+        let node = json!({"metadata": {"name": "a"}});
+        Seen::Changes(vec![Arc::new(Event::new(kind, &NODES, node, 1, None))])
     }
 
     #[test]
@@ -178,7 +175,6 @@ mod tests {
         assert!(absences.orphans(now).is_empty());
         assert_eq!(absences.next_deadline(), Some(now + NODE_GRACE));
 
-        let change = |kind| Seen::Changes(vec![Arc::new(Event::new(kind, node(), None))]);
         absences.see_nodes(change(EventKind::Added), now);
         assert_eq!(absences.next_deadline(), None);
         absences.see_nodes(change(EventKind::Deleted), now);

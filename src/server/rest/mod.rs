@@ -87,7 +87,9 @@ impl Api {
 
     async fn serve(&self, verb: Verb, scope: Scope, request: Request<Incoming>) -> Answer {
         match (verb, scope.subresource) {
-            (Verb::Get, _) => self.get(&scope, negotiate::accepted(&request)?),
+            (Verb::Get, None | Some(Subresource::Status)) => {
+                self.get(&scope, negotiate::accepted(&request)?)
+            }
             (Verb::List, None) => self.list(&scope, negotiate::accepted(&request)?),
             (Verb::Watch, None) => self.watch(&scope, negotiate::accepted(&request)?),
             (Verb::Create, Some(Subresource::Binding)) => self.bind(scope, request).await,

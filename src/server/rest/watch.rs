@@ -38,9 +38,9 @@ impl Api {
         let from = options.resource_version.filter(|version| *version > 0);
         let (initial, feed) = match from {
             Some(from) if !options.send_initial_events => {
-                let feed = self.store.follow(resource, prefix, from);
-                feed.check()?;
-                (Vec::new(), feed)
+                // A version that is forgotten is told as an event, as kube-apiserver does: client-go and
+                // kube-rs list again after that, and not after an error to the request itself.
+                (Vec::new(), self.store.follow(resource, prefix, from))
             }
             _ => {
                 let (objects, revision) = self.store.list(&prefix);

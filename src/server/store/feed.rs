@@ -45,6 +45,7 @@ impl Feed {
     ///
     /// # Errors
     /// `Expired` if some are gone, or if the cursor is from a future this store never had.
+    #[cfg(test)]
     pub fn check(&self) -> Result<(), ApiError> {
         self.check_in(&self.shared.read())
     }

@@ -1,6 +1,6 @@
 //! An object as the store holds it, and an event about one.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use hyper::body::Bytes;
 use serde_json::Value;
@@ -31,20 +31,31 @@ pub struct Owner {
 }
 
 impl StoredObject {
-    /// Takes `value` as version `revision` of the object.
+    /// `value` as version `revision` of the object.
     pub fn stamp(resource: &'static Resource, mut value: Value, revision: u64) -> StoredObject {
-        object::metadata(&mut value).insert("resourceVersion".into(), revision.to_string().into());
+        set_revision(&mut value, revision);
         StoredObject::new(resource, &value, revision)
     }
 
     /// The object as it is in `value`, stored or not.
     pub fn new(resource: &'static Resource, value: &Value, revision: u64) -> StoredObject {
+        // Boxed: what a growing string has to spare would stay for as long as the object.
+        let json = value.to_string().into_bytes().into_boxed_slice();
+        StoredObject::with_json(resource, value, revision, json.into())
+    }
+
+    fn with_json(
+        resource: &'static Resource,
+        value: &Value,
+        revision: u64,
+        json: Bytes,
+    ) -> StoredObject {
         let key = resource.key(object::namespace(value), object::name(value));
         StoredObject {
             resource,
             key: key.into(),
             revision,
-            json: value.to_string().into(),
+            json,
             uid: object::uid(value).into(),
             owners: object::list(value, "/metadata/ownerReferences")
                 .iter()
@@ -74,7 +85,12 @@ impl StoredObject {
         let revision = object::text(&value, "/metadata/resourceVersion")
             .parse()
             .map_err(|_| unreadable("no resourceVersion".into()))?;
-        Ok(StoredObject::new(resource, &value, revision))
+        Ok(StoredObject::with_json(
+            resource,
+            &value,
+            revision,
+            json.into_boxed_slice().into(),
+        ))
     }
 
     pub fn value(&self) -> Value {
@@ -154,40 +170,52 @@ pub struct Event {
     /// The new version; for a deletion the last state, carrying the deletion's revision.
     pub object: Arc<StoredObject>,
     pub previous: Option<Arc<StoredObject>>,
-    /// The event's line on the wire per kind, made once however many watch.
-    lines: [OnceLock<Bytes>; 3],
+    /// The event on the wire, made once however many watch. The object's JSON is a part of it.
+    line: Bytes,
 }
 
 impl Event {
+    /// The event by which `value` becomes version `revision`.
     pub fn new(
         kind: EventKind,
-        object: Arc<StoredObject>,
+        resource: &'static Resource,
+        mut value: Value,
+        revision: u64,
         previous: Option<Arc<StoredObject>>,
     ) -> Event {
+        set_revision(&mut value, revision);
+        let line = line(kind.name(), value.to_string().as_bytes());
+        let json = line.slice(head(kind.name()).len()..line.len() - TAIL.len());
         Event {
             kind,
-            object,
+            object: Arc::new(StoredObject::with_json(resource, &value, revision, json)),
             previous,
-            lines: Default::default(),
+            line,
         }
     }
 
     /// The event's line. The kind can differ from the event's own where the object enters or
     /// leaves a selector.
     pub fn line(&self, kind: EventKind) -> Bytes {
-        self.lines[kind as usize]
-            .get_or_init(|| line(kind.name(), &self.object.json))
-            .clone()
+        if kind == self.kind {
+            self.line.clone()
+        } else {
+            line(kind.name(), &self.object.json)
+        }
     }
+}
+
+const TAIL: &[u8] = b"}\n";
+
+fn head(kind: &str) -> String {
+    format!(r#"{{"type":"{kind}","object":"#)
 }
 
 /// `{"type":"ADDED","object":…}` and a newline.
 pub fn line(kind: &str, json: &[u8]) -> Bytes {
-    let mut line = Vec::with_capacity(json.len() + 32);
-    line.extend_from_slice(b"{\"type\":\"");
-    line.extend_from_slice(kind.as_bytes());
-    line.extend_from_slice(b"\",\"object\":");
-    line.extend_from_slice(json);
-    line.extend_from_slice(b"}\n");
-    line.into()
+    [head(kind).as_bytes(), json, TAIL].concat().into()
+}
+
+fn set_revision(value: &mut Value, revision: u64) {
+    object::metadata(value).insert("resourceVersion".into(), revision.to_string().into());
 }

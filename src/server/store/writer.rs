@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::backend::{Backend, StoreError};
 use super::object::{Event, EventKind, StoredObject};
 use super::{Change, Shared, State, under};
+use crate::server::object;
 use crate::server::status::ApiError;
 
 /// Jobs decided and committed together. One fsync then serves them all, and none waits long.
@@ -113,19 +114,21 @@ impl Batch {
             Change::Delete { resource, value } => (resource, value, true),
         };
         self.revision += 1;
-        let object = Arc::new(StoredObject::stamp(resource, value, self.revision));
-        let pending = (!deleted).then(|| object.clone());
-        let previous = match self.overlay.insert(object.key.clone(), pending) {
-            Some(previous) => previous,
-            None => state.objects.get(&object.key).cloned(),
+        let key = resource.key(object::namespace(&value), object::name(&value));
+        let previous = match self.overlay.get(key.as_str()) {
+            Some(pending) => pending.clone(),
+            None => state.objects.get(key.as_str()).cloned(),
         };
         let kind = match (deleted, &previous) {
             (true, _) => EventKind::Deleted,
             (false, None) => EventKind::Added,
             (false, Some(_)) => EventKind::Modified,
         };
-        self.events
-            .push(Arc::new(Event::new(kind, object.clone(), previous)));
+        let event = Event::new(kind, resource, value, self.revision, previous);
+        let object = event.object.clone();
+        self.overlay
+            .insert(object.key.clone(), (!deleted).then(|| object.clone()));
+        self.events.push(Arc::new(event));
         object
     }
 
