@@ -14,7 +14,10 @@ use nix::errno::Errno;
 
 use crate::ipam;
 use crate::model::{AttachmentId, LinkName, Mac, PodName, Slot};
-use crate::plan::{BRIDGE, Neighbour, Observed, ObservedBridge, Op, PROTOCOL, Port, Route, Uplink};
+use crate::plan::{
+    BRIDGE, Neighbour, Observed, ObservedBridge, Op, PROMOTE_SECONDARIES, PROTOCOL, Port, Route,
+    Uplink,
+};
 
 use super::attach::taken;
 use super::{Attach, Kernel, KernelError};
@@ -188,6 +191,9 @@ impl State {
     fn apply(&mut self, op: &Op) -> Result<(), Errno> {
         match op {
             Op::SetSysctl(sysctl) => {
+                if sysctl.key == PROMOTE_SECONDARIES && !self.links.contains_key(BRIDGE) {
+                    return Err(Errno::ENOENT);
+                }
                 self.sysctls.insert(sysctl.key, sysctl.value.to_owned());
             }
             Op::CreateBridge {
@@ -195,17 +201,29 @@ impl State {
                 mac,
                 mtu_bytes,
             } => self.create_bridge(name, *mac, *mtu_bytes)?,
-            Op::SetMac(name, mac) => self.link(name.as_str())?.mac = Some(*mac),
+            Op::SetMac(name, mac) => {
+                self.link(name.as_str())?.mac = Some(*mac);
+                self.neighbours
+                    .retain(|(device, _), _| device != name.as_str());
+            }
             Op::SetMtu(name, mtu_bytes) => self.link(name.as_str())?.mtu_bytes = *mtu_bytes,
             Op::SetUp(name) => self.link(name.as_str())?.up = true,
             Op::AddAddress(name, network) => {
-                if !self.link(name.as_str())?.addresses.insert(*network) {
+                let addresses = &mut self.link(name.as_str())?.addresses;
+                let same = |a: &IpNetwork| a == network || a.is_ipv6() && a.ip() == network.ip();
+                if addresses.iter().any(same) {
                     return Err(Errno::EEXIST);
                 }
+                addresses.insert(*network);
             }
             Op::DeleteAddress(name, network) => {
-                if !self.link(name.as_str())?.addresses.remove(network) {
+                let addresses = &mut self.link(name.as_str())?.addresses;
+                if !addresses.remove(network) {
                     return Err(Errno::EADDRNOTAVAIL);
+                }
+                if !addresses.iter().any(IpNetwork::is_ipv4) {
+                    self.neighbours
+                        .retain(|(device, ip), _| device != name.as_str() || ip.is_ipv6());
                 }
                 self.drop_unreachable();
             }
@@ -385,6 +403,9 @@ impl State {
         }
         self.neighbours.retain(|(device, _), _| device != name);
         self.routes.retain(|r| r.route.device.as_str() != name);
+        if name == BRIDGE {
+            self.sysctls.remove(PROMOTE_SECONDARIES);
+        }
         for link in self.links.values_mut() {
             if link.master.as_deref() == Some(name) {
                 link.master = None;

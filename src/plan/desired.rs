@@ -9,7 +9,7 @@ use ipnetwork::IpNetwork;
 use crate::ipam;
 use crate::model::{Family, LinkName, Mac, NodeCidrs, NodeName, Slot};
 
-use super::state::{Bridge, Desired, Neighbour, Route, Sysctl, Uplink};
+use super::state::{Bridge, Desired, Neighbour, PROMOTE_SECONDARIES, Route, Sysctl, Uplink};
 
 /// This node.
 #[derive(Clone, Debug)]
@@ -102,7 +102,9 @@ fn reach(node: &NodeConfig, peer: &Peer, state: &mut Desired, complaints: &mut V
             via: *via,
             device: node.uplink.device.clone(),
         });
-        if let (true, Some(mac)) = (node.static_neighbours, peer.mac) {
+        // Of two peers that claim one address, the first has it.
+        let taken = state.neighbours.iter().any(|n| n.address == *via);
+        if let (true, false, Some(mac)) = (node.static_neighbours, taken, peer.mac) {
             state.neighbours.insert(Neighbour {
                 address: *via,
                 mac,
@@ -124,6 +126,7 @@ fn bridge(node: &NodeConfig) -> Option<Bridge> {
 fn sysctls(cidrs: &NodeCidrs) -> BTreeSet<Sysctl> {
     let per_family = [
         (Family::V4, "net.ipv4.ip_forward"),
+        (Family::V4, PROMOTE_SECONDARIES),
         (Family::V6, "net.ipv6.conf.all.forwarding"),
     ];
     per_family

@@ -16,23 +16,28 @@ use super::state::{BRIDGE_NAME, Bridge, Desired, Neighbour, Observed, Port, Rout
 /// Pure and total. `diff` of a state that was reached is empty.
 pub fn diff(desired: &Desired, observed: &Observed) -> Plan {
     let mut plan = Plan::new();
-    set_sysctls(desired, observed, &mut plan);
     if let Some(bridge) = &desired.bridge {
         build_bridge(bridge, observed, &mut plan);
+    }
+    set_sysctls(desired, observed, &mut plan);
+    let mut strange = Vec::new();
+    if let Some(bridge) = &desired.bridge {
+        strange = set_addresses(bridge, observed, &mut plan);
         mend_ports(bridge, desired, observed, &mut plan);
     }
-    let neighbours = all_neighbours(desired, observed);
-    let missing = neighbours.difference(&observed.neighbours).cloned();
-    plan.extend(missing.map(Op::SetNeighbour));
+    let wanted = all_neighbours(desired, observed);
+    let standing = unflushed_neighbours(desired, observed);
+    let missing = wanted.iter().filter(|n| !standing.contains(n));
+    plan.extend(missing.cloned().map(Op::SetNeighbour));
     let obsolete_routes = add_routes(desired, observed, &mut plan);
 
     plan.extend(obsolete_routes.into_iter().map(Op::DeleteRoute));
-    let wanted: BTreeSet<_> = neighbours.iter().map(|n| (n.address, &n.device)).collect();
-    let obsolete = observed
-        .neighbours
-        .iter()
-        .filter(|n| !wanted.contains(&(n.address, &n.device)));
+    let keys: BTreeSet<_> = wanted.iter().map(|n| (n.address, &n.device)).collect();
+    let obsolete = standing
+        .into_iter()
+        .filter(|n| !keys.contains(&(n.address, &n.device)));
     plan.extend(obsolete.cloned().map(Op::DeleteNeighbour));
+    plan.extend(strange);
     let in_flight = |slot: &&Slot| observed.ports.get(slot).is_some_and(|p| p.pod.is_none());
     plan.extend(
         desired
@@ -46,6 +51,19 @@ pub fn diff(desired: &Desired, observed: &Observed) -> Plan {
     plan
 }
 
+/// What is left of the neighbours when the bridge is as it should be: a link
+/// whose MAC changes loses even the permanent ones (net/core/neighbour.c,
+/// neigh_changeaddr).
+fn unflushed_neighbours<'a>(desired: &Desired, observed: &'a Observed) -> BTreeSet<&'a Neighbour> {
+    let changed = match (&desired.bridge, &observed.bridge) {
+        (Some(bridge), Some(found)) if found.mac != bridge.mac => Some(&bridge.name),
+        _ => None,
+    };
+    let all = observed.neighbours.iter();
+    all.filter(|n| Some(&n.device) != changed).collect()
+}
+
+/// After the bridge is there, since some of them are its own.
 fn set_sysctls(desired: &Desired, observed: &Observed, plan: &mut Plan) {
     for sysctl in &desired.sysctls {
         let current = observed.sysctls.get(sysctl.key).map(String::as_str);
@@ -57,7 +75,6 @@ fn set_sysctls(desired: &Desired, observed: &Observed, plan: &mut Plan) {
 
 fn build_bridge(bridge: &Bridge, observed: &Observed, plan: &mut Plan) {
     let name = || bridge.name.clone();
-    let mut present: &BTreeSet<IpNetwork> = &BTreeSet::new();
     match &observed.bridge {
         None => plan.push(Op::CreateBridge {
             name: name(),
@@ -74,14 +91,28 @@ fn build_bridge(bridge: &Bridge, observed: &Observed, plan: &mut Plan) {
             if !found.up {
                 plan.push(Op::SetUp(name()));
             }
-            present = &found.addresses;
         }
     }
+}
+
+/// Answers with the addresses that are to go, after the neighbours: with its last
+/// IPv4 address a link loses those (net/ipv4/fib_frontend.c, fib_disable_ip). But
+/// Linux refuses an IPv6 address that is there with another prefix
+/// (net/ipv6/addrconf.c, ipv6_add_addr), so that one goes first.
+fn set_addresses(bridge: &Bridge, observed: &Observed, plan: &mut Plan) -> Vec<Op> {
     let wanted: BTreeSet<IpNetwork> = ipam::gateways(&bridge.cidrs).into_iter().collect();
-    let missing = wanted.difference(present);
-    plan.extend(missing.map(|address| Op::AddAddress(name(), *address)));
-    let strange = present.difference(&wanted);
-    plan.extend(strange.map(|address| Op::DeleteAddress(name(), *address)));
+    let present = observed.bridge.as_ref().map(|found| &found.addresses);
+    let is_present = |a: &IpNetwork| present.is_some_and(|present| present.contains(a));
+    let in_the_way = |a: &IpNetwork| a.is_ipv6() && wanted.iter().any(|w| w.ip() == a.ip());
+    let strange = present.into_iter().flatten();
+    let (first, last): (Vec<IpNetwork>, Vec<IpNetwork>) = strange
+        .filter(|a| !wanted.contains(a))
+        .partition(|a| in_the_way(a));
+    let delete = |a: IpNetwork| Op::DeleteAddress(bridge.name.clone(), a);
+    plan.extend(first.into_iter().map(delete));
+    let missing = wanted.iter().filter(|a| !is_present(a));
+    plan.extend(missing.map(|a| Op::AddAddress(bridge.name.clone(), *a)));
+    last.into_iter().map(delete).collect()
 }
 
 /// A committed port belongs on the bridge, up, with hairpin on.

@@ -16,5 +16,5 @@ pub use diff::diff;
 pub use op::{Op, Plan};
 pub use state::{
     BRIDGE, BRIDGE_NAME, Bridge, DEAD_GROUP, Desired, GROUP, Neighbour, Observed, ObservedBridge,
-    PROTOCOL, Port, Route, Sysctl, Uplink,
+    PROMOTE_SECONDARIES, PROTOCOL, Port, Route, Sysctl, Uplink,
 };

@@ -11,6 +11,8 @@ use super::state::{DEAD_GROUP, Neighbour, PROTOCOL, Route, Sysctl};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     SetSysctl(Sysctl),
+    /// A bridge that was born with its MTU would take its ports' from the first
+    /// that comes or goes on (net/bridge/br_if.c, br_mtu_auto_adjust).
     CreateBridge {
         name: LinkName,
         mac: Mac,
@@ -57,7 +59,7 @@ impl fmt::Display for Op {
                 mtu_bytes,
             } => write!(
                 f,
-                "ip link add {name} address {mac} mtu {mtu_bytes} up type bridge"
+                "ip link add {name} address {mac} type bridge && ip link set {name} mtu {mtu_bytes} up"
             ),
             Op::SetMac(link, mac) => write!(f, "ip link set {link} address {mac}"),
             Op::SetMtu(link, mtu_bytes) => write!(f, "ip link set {link} mtu {mtu_bytes}"),

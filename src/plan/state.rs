@@ -11,6 +11,9 @@ use crate::model::{LinkName, Mac, NodeCidrs, PodName, Slot};
 pub const BRIDGE: &str = "cbr0";
 /// [`BRIDGE`] as a name.
 pub const BRIDGE_NAME: LinkName = LinkName::constant(BRIDGE);
+/// So that deleting a stranger's IPv4 address from the bridge does not take ours
+/// along, which Linux does when the stranger's was there first (`inet_del_ifa`).
+pub const PROMOTE_SECONDARIES: &str = "net.ipv4.conf.cbr0.promote_secondaries";
 /// Our number in `rtm_protocol` and `NDA_PROTOCOL`: what carries it is ours,
 /// what does not is never touched. Unassigned in linux/rtnetlink.h.
 pub const PROTOCOL: u8 = 112;

@@ -20,7 +20,10 @@ pub fn apply(socket: &mut Socket, op: &Op) -> Result<(), KernelError> {
             name,
             mac,
             mtu_bytes,
-        } => message::create_bridge(name, *mac, *mtu_bytes),
+        } => {
+            socket.request(message::create_bridge(name, *mac))?;
+            message::start_bridge(name, *mtu_bytes)
+        }
         Op::SetMac(link, mac) => message::set_link(
             format!("set the MAC of {link}"),
             LinkUnspec::new_with_name(link.as_str())

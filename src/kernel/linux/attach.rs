@@ -42,7 +42,7 @@ pub fn attach(
         }
         let mut inside = Socket::open()?;
         create(socket, attach, slot, bridge, sandbox)
-            .map_err(|error| name_the_taken(&mut inside, attach, error))?;
+            .map_err(|error| name_the_taken(&inside, attach, error))?;
         let done = configure_sandbox(&mut inside, attach, slot, NLM_F_EXCL)
             .and_then(|()| commit(socket, attach, slot, bridge));
         if let Err(error) = done {
@@ -101,7 +101,7 @@ fn create(
 }
 
 /// The name that exists may be the one inside the pod, where no other slot helps.
-fn name_the_taken(inside: &mut Socket, attach: &Attach<'_>, mut error: KernelError) -> KernelError {
+fn name_the_taken(inside: &Socket, attach: &Attach<'_>, mut error: KernelError) -> KernelError {
     let interface = attach.interface.as_str();
     if error.refusal() == Refusal::Exists && index_of(inside, interface).is_ok() {
         error.step = format!("create {interface} in the pod");
@@ -163,6 +163,7 @@ fn commit(
         .zip(std::iter::repeat(mac))
         .filter_map(|(ip, mac)| Some(message::set_neighbour(bridge, ip, mac?)))
         .collect();
+    requests.push(message::keep_quiet(&name));
     requests.push(message::commit_port(&name, attach.pod.to_string()));
     socket.batch(&requests)
 }

@@ -9,8 +9,8 @@ use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage,
 };
 use netlink_packet_route::link::{
-    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
-    LinkMessage, Prop,
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridgePort, InfoData, InfoKind, InfoPortData,
+    InfoPortKind, InfoVeth, LinkAttribute, LinkMessage, Prop,
 };
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
@@ -28,14 +28,6 @@ use super::socket::{Request, Socket};
 /// `IFLA_ALT_IFNAME` (linux/if_link.h): finds a link by either kind of name.
 const ALTERNATIVE_NAME: u16 = 53;
 
-pub fn link_by_name(name: &str) -> RouteNetlinkMessage {
-    let mut message = LinkMessage::default();
-    message
-        .attributes
-        .push(LinkAttribute::IfName(name.to_owned()));
-    RouteNetlinkMessage::GetLink(message)
-}
-
 pub fn link_by_attachment(id: &AttachmentId) -> RouteNetlinkMessage {
     let mut text = id.as_str().as_bytes().to_vec();
     text.push(0);
@@ -49,15 +41,11 @@ pub fn link_by_attachment(id: &AttachmentId) -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetLink(message)
 }
 
-/// Where the link of that name is in this namespace.
-pub fn index_of(socket: &mut Socket, name: &str) -> Result<u32, KernelError> {
-    match socket.get(format!("find link {name}"), &link_by_name(name))? {
-        RouteNetlinkMessage::NewLink(link) => Ok(link.header.index),
-        _ => Err(KernelError::new(
-            format!("find link {name}"),
-            nix::errno::Errno::EBADMSG,
-        )),
-    }
+/// Where the link of that name is in the socket's namespace. By ioctl: an answer
+/// over netlink describes all of the link, and takes twenty times as long.
+pub fn index_of(socket: &Socket, name: &str) -> Result<u32, KernelError> {
+    rustix::net::netdevice::name_to_index(socket, name)
+        .map_err(|errno| KernelError::io(format!("find link {name}"), &errno.into()))
 }
 
 /// One end of a veth pair.
@@ -67,7 +55,7 @@ pub struct End<'a> {
 }
 
 /// A veth pair born in both namespaces at once, its near end a port of
-/// `controller` and up, its far end down (`veth_open` wants both ends first).
+/// `controller`. Both ends are down.
 pub fn create_veth(
     near: &End<'_>,
     far: &End<'_>,
@@ -87,19 +75,16 @@ pub fn create_veth(
         .mtu(mtu_bytes)
         .controller(controller)
         .link_group(group)
-        .set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build())))
-        .up();
+        .set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build())));
     if let Some(mac) = near.mac {
         link = link.address(mac.bytes().to_vec());
     }
     RouteNetlinkMessage::NewLink(link.build())
 }
 
-pub fn create_bridge(name: &LinkName, mac: Mac, mtu_bytes: u32) -> Request {
+pub fn create_bridge(name: &LinkName, mac: Mac) -> Request {
     let link = LinkBridge::new(name.as_str())
         .address(mac.bytes().to_vec())
-        .mtu(mtu_bytes)
-        .up()
         .build();
     Request::new(
         format!("create bridge {name}"),
@@ -108,8 +93,30 @@ pub fn create_bridge(name: &LinkName, mac: Mac, mtu_bytes: u32) -> Request {
     )
 }
 
+/// The second half of making a bridge: only an MTU that is changed stays, one
+/// that it was born with follows its ports' (net/bridge/br_if.c, br_mtu_auto_adjust).
+pub fn start_bridge(name: &LinkName, mtu_bytes: u32) -> Request {
+    let link = LinkUnspec::new_with_name(name.as_str());
+    set_link(
+        format!("set {name} up with MTU {mtu_bytes}"),
+        link.mtu(mtu_bytes).up().build(),
+    )
+}
+
 pub fn set_link(step: String, link: LinkMessage) -> Request {
     Request::new(step, RouteNetlinkMessage::SetLink(link), 0)
+}
+
+/// No link-local address: a bridge's port never receives, and with the address
+/// would come a route, duplicate address detection and multicast reports, each
+/// the dearer the more ports there are. Before the port is first up.
+pub fn keep_quiet(name: &str) -> Request {
+    let link = LinkUnspec::new_with_name(name)
+        .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(
+            vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)],
+        )]))
+        .build();
+    set_link(format!("keep {name} without a link-local address"), link)
 }
 
 /// Everything that turns a link into a committed attachment, in one message.

@@ -20,14 +20,19 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use crate::kernel::KernelError;
 use crate::model::{LinkName, Mac, PodName, Slot};
 use crate::plan::{
-    BRIDGE, DEAD_GROUP, Neighbour, Observed, ObservedBridge, PROTOCOL, Port, Route, Uplink,
+    BRIDGE, DEAD_GROUP, Neighbour, Observed, ObservedBridge, PROMOTE_SECONDARIES, PROTOCOL, Port,
+    Route, Uplink,
 };
 
 use super::socket::Socket;
 use super::sysctl;
 
 /// Every sysctl that a plan may set.
-const SYSCTLS: [&str; 2] = ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"];
+const SYSCTLS: [&str; 3] = [
+    "net.ipv4.ip_forward",
+    "net.ipv6.conf.all.forwarding",
+    PROMOTE_SECONDARIES,
+];
 
 pub fn observe(socket: &mut Socket, node_addresses: &[IpAddr]) -> Result<Observed, KernelError> {
     let links = links(socket)?;
@@ -213,31 +218,69 @@ fn routes(
         request.header.table = RouteHeader::RT_TABLE_MAIN;
         request.header.protocol = RouteProtocol::Other(PROTOCOL);
         let answers = socket.dump("list routes", &RouteNetlinkMessage::GetRoute(request))?;
-        found.extend(answers.into_iter().filter_map(|answer| match answer {
-            RouteNetlinkMessage::NewRoute(message) => route(&message, names),
-            _ => None,
-        }));
+        found.extend(
+            answers
+                .into_iter()
+                .filter_map(|answer| match answer {
+                    RouteNetlinkMessage::NewRoute(message) => Some(ways(&message, names)),
+                    _ => None,
+                })
+                .flatten(),
+        );
     }
     Ok(found)
 }
 
-fn route(message: &RouteMessage, names: &BTreeMap<u32, LinkName>) -> Option<Route> {
+/// One route, or several: IPv6 answers two routes to one destination, as an
+/// interrupted move leaves them, as one with two next hops.
+fn ways(message: &RouteMessage, names: &BTreeMap<u32, LinkName>) -> Vec<Route> {
+    let prefix = message.header.destination_prefix_length;
+    let destination = message.attributes.iter().find_map(|a| match a {
+        RouteAttribute::Destination(to) => IpNetwork::new(ip(to)?, prefix).ok(),
+        _ => None,
+    });
+    let Some(destination) = destination else {
+        return Vec::new();
+    };
     if message.header.protocol != RouteProtocol::Other(PROTOCOL) {
-        return None;
+        return Vec::new();
     }
-    let (mut destination, mut via, mut device) = (None, None, None);
-    for attribute in &message.attributes {
-        match attribute {
-            RouteAttribute::Destination(to) => destination = ip(to),
-            RouteAttribute::Gateway(gateway) => via = ip(gateway),
-            RouteAttribute::Oif(index) => device = names.get(index).cloned(),
-            _ => {}
-        }
+    let next_hops = message.attributes.iter().find_map(|a| match a {
+        RouteAttribute::MultiPath(next_hops) => Some(next_hops),
+        _ => None,
+    });
+    let way = |index: u32, attributes: &[RouteAttribute]| {
+        let device = names.get(&index)?.clone();
+        let via = gateway(attributes)?;
+        Some(Route {
+            destination,
+            via,
+            device,
+        })
+    };
+    match next_hops {
+        Some(hops) => hops
+            .iter()
+            .filter_map(|hop| way(hop.interface_index, &hop.attributes))
+            .collect(),
+        None => output(&message.attributes)
+            .and_then(|index| way(index, &message.attributes))
+            .into_iter()
+            .collect(),
     }
-    Some(Route {
-        destination: IpNetwork::new(destination?, message.header.destination_prefix_length).ok()?,
-        via: via?,
-        device: device?,
+}
+
+fn gateway(attributes: &[RouteAttribute]) -> Option<IpAddr> {
+    attributes.iter().find_map(|a| match a {
+        RouteAttribute::Gateway(gateway) => ip(gateway),
+        _ => None,
+    })
+}
+
+fn output(attributes: &[RouteAttribute]) -> Option<u32> {
+    attributes.iter().find_map(|a| match a {
+        RouteAttribute::Oif(index) => Some(*index),
+        _ => None,
     })
 }
 

@@ -7,7 +7,7 @@
 //!   again; an error that rides in its `NLMSG_DONE` is an error.
 
 use std::borrow::Cow;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage,
@@ -232,6 +232,12 @@ impl Socket {
                 Err(errno) => return Err(KernelError::new(step, errno)),
             }
         }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Settings below `/proc/sys/net`, which shows the reader's own network namespace.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 
 use crate::kernel::KernelError;
 
@@ -17,18 +17,23 @@ pub fn write(key: &str, value: &str) -> Result<(), KernelError> {
 
 /// Switch IPv6 off for every link of this namespace, present and future, so
 /// that links without an IPv6 address do not flood their bridge with multicast
-/// listener reports. A kernel without IPv6 has nothing to switch off.
+/// listener reports, and believe no router advertisement. A kernel without IPv6
+/// has nothing to switch off.
+///
+/// Setting `all` sets `default` too (`addrconf_disable_ipv6` in addrconf.c), and
+/// each look-up below `/proc/sys/net` takes longer the more namespaces there are.
 pub fn disable_ipv6() -> Result<(), KernelError> {
-    for scope in ["default", "all"] {
-        let path = format!("/proc/sys/net/ipv6/conf/{scope}/disable_ipv6");
-        match fs::write(&path, "1") {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(KernelError::io(format!("write {path}"), &error));
-            }
-            _ => {}
+    const ALL: &str = "/proc/sys/net/ipv6/conf/all/disable_ipv6";
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .open(ALL)
+        .and_then(|mut file| file.write_all(b"1"));
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(KernelError::io(format!("write {ALL}"), &error))
         }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn path(key: &str) -> String {

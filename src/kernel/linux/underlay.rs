@@ -41,17 +41,16 @@ pub struct Cable {
 /// Make the switch in this thread's namespace, and set loopback up. Idempotent.
 pub fn ensure_switch(switch: &Switch) -> Result<(), KernelError> {
     let mut socket = Socket::open()?;
-    let created = socket.request(message::create_bridge(
-        &switch.name,
-        switch.mac,
-        switch.mtu_bytes,
-    ));
+    let created = socket.request(message::create_bridge(&switch.name, switch.mac));
     match created {
         Err(error) if error.refusal() != Refusal::Exists => return Err(error),
         _ => {}
     }
-    let index = index_of(&mut socket, switch.name.as_str())?;
-    let mut requests = vec![up(LOOPBACK_INDEX, "lo")];
+    let index = index_of(&socket, switch.name.as_str())?;
+    let mut requests = vec![
+        up(LOOPBACK_INDEX, "lo"),
+        message::start_bridge(&switch.name, switch.mtu_bytes),
+    ];
     requests.extend(addresses(index, &switch.name, &switch.addresses));
     socket.batch(&requests)
 }
@@ -62,7 +61,7 @@ pub fn ensure_switch(switch: &Switch) -> Result<(), KernelError> {
 /// [`Refusal::Exists`] if the port is taken.
 pub fn plug(cable: &Cable, far_netns: BorrowedFd<'_>) -> Result<(), KernelError> {
     let mut socket = Socket::open()?;
-    let switch = index_of(&mut socket, cable.switch.as_str())?;
+    let switch = index_of(&socket, cable.switch.as_str())?;
     let near = End {
         name: cable.port.as_str(),
         mac: None,
@@ -85,12 +84,16 @@ pub fn plug(cable: &Cable, far_netns: BorrowedFd<'_>) -> Result<(), KernelError>
     ))?;
     let configured = in_netns(far_netns, || {
         let mut inside = Socket::open()?;
-        let index = index_of(&mut inside, cable.far_name.as_str())?;
+        let index = index_of(&inside, cable.far_name.as_str())?;
         let mut requests = vec![up(LOOPBACK_INDEX, "lo"), up(index, cable.far_name.as_str())];
         requests.extend(addresses(index, &cable.far_name, &cable.far_addresses));
         inside.batch(&requests)
     });
-    configured.and_then(|inner| inner).inspect_err(|_| {
+    let plugged = configured.and_then(|inner| inner).and_then(|()| {
+        let near = LinkUnspec::new_with_name(cable.port.as_str()).up().build();
+        socket.request(message::set_link(format!("set {} up", cable.port), near))
+    });
+    plugged.inspect_err(|_| {
         // Half a cable is of no use, and the error that matters is the first.
         let _ = socket.request(message::delete_link(cable.port.as_str()));
     })
