@@ -470,6 +470,14 @@ fn pods_on_one_bridge_reach_each_other_and_their_gateway_in_both_families() {
 }
 
 #[test]
+fn a_namespace_without_a_single_route_is_observed() {
+    isolated(|| {
+        let kernel = Linux::open().expect("a netlink socket");
+        assert_eq!(kernel.observe(&[]).expect("observed").routes.len(), 0);
+    });
+}
+
+#[test]
 fn the_pods_side_is_mended_in_place() {
     isolated(|| {
         let world = real();

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use ipnetwork::IpNetwork;
-use podnet::kernel::linux::{Linux, in_netns, new_netns};
+use podnet::kernel::linux::{Linux, disable_ipv6, in_netns, new_netns};
 use podnet::kernel::{Attach, Kernel};
 use podnet::model::{AttachmentId, LinkName, Mac, NodeCidrs, NodeName, PodName, Slot};
 use podnet::plan::{BRIDGE, NodeConfig, Peer, Uplink, desired, diff};
@@ -129,6 +129,8 @@ struct Attachments {
 
 impl Node {
     fn new() -> Result<Node> {
+        // As an IPv4 lab makes its nodes.
+        disable_ipv6()?;
         sh(&format!(
             "ip link add {UPLINK} mtu {MTU_BYTES} up type veth peer up1
              ip link set up1 up
@@ -159,7 +161,7 @@ impl Node {
     /// More pods, until there are `count`.
     fn grow(&self, crowd: &mut Vec<OwnedFd>, count: u32) -> Result<()> {
         for n in crowd.len() as u32..count {
-            let sandbox = new_netns()?;
+            let sandbox = pod_netns()?;
             self.attach(&Plug::new(2 + n)?, &sandbox)?;
             crowd.push(sandbox);
         }
@@ -193,7 +195,7 @@ impl Node {
     /// keeps its number of ports.
     fn sample_batch(&self, taken: &mut Attachments) -> Result<()> {
         let sandboxes: Vec<(OwnedFd, OwnedFd)> = (0..PAIRS)
-            .map(|_| Ok((new_netns()?, without_ipv6(new_netns()?)?)))
+            .map(|_| Ok((pod_netns()?, pod_netns()?)))
             .collect::<Result<_>>()?;
         for (n, (ours, floors)) in (0..).zip(&sandboxes) {
             let plug = Plug::new(FIRST_SAMPLE + n)?;
@@ -300,13 +302,11 @@ fn peer(n: u8) -> Result<Peer> {
     })
 }
 
-/// The floor's pods are as quiet as ours; what that costs is on our side of the scale only.
-fn without_ipv6(sandbox: OwnedFd) -> Result<OwnedFd> {
-    in_netns(sandbox.as_fd(), || {
-        std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1")?;
-        std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")
-    })??;
-    Ok(sandbox)
+/// As podnet-pause makes it for an IPv4 pod.
+fn pod_netns() -> Result<OwnedFd> {
+    let netns = new_netns()?;
+    in_netns(netns.as_fd(), disable_ipv6)??;
+    Ok(netns)
 }
 
 fn sh(command: &str) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The process that is a pod: it owns the pod's namespaces and waits.
 //!
-//! `podnet-pause DIR HOSTNAME` makes network, UTS and IPC namespaces of its
+//! `podnet-pause DIR HOSTNAME [--no-ipv6]` makes network, UTS and IPC namespaces of its
 //! own, listens on `DIR/sandbox.sock`, prints `ready` and lives until it is
 //! told to stop over that socket or killed. A connection stays open as long as
 //! the process lives, so that whoever holds one sees it end; it outlives the
@@ -16,15 +16,21 @@ use std::process::ExitCode;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{dup2_stdout, sethostname};
-use podnet::pod::{SOCKET, STOP};
+use podnet::kernel::linux::disable_ipv6;
+use podnet::pod::{NO_IPV6, SOCKET, STOP};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [dir, hostname] = &arguments[..] else {
-        eprintln!("usage: podnet-pause DIR HOSTNAME");
-        return ExitCode::from(2);
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (dir, hostname, ipv6) = match words[..] {
+        [dir, hostname] => (dir, hostname, true),
+        [dir, hostname, NO_IPV6] => (dir, hostname, false),
+        _ => {
+            eprintln!("usage: podnet-pause DIR HOSTNAME [{NO_IPV6}]");
+            return ExitCode::from(2);
+        }
     };
-    match start(dir, hostname).and_then(|listener| wait(&listener)) {
+    match start(dir, hostname, ipv6).and_then(|listener| wait(&listener)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("podnet-pause: {hostname}: {error}");
@@ -41,7 +47,7 @@ fn step<T, E: Into<io::Error>>(what: &str, result: Result<T, E>) -> io::Result<T
     })
 }
 
-fn start(dir: &str, hostname: &str) -> io::Result<UnixListener> {
+fn start(dir: &str, hostname: &str, ipv6: bool) -> io::Result<UnixListener> {
     // The socket's name stays within the 108 bytes that `sun_path` has.
     step("enter the pod's directory", std::env::set_current_dir(dir))?;
     if let Err(error) = fs::remove_file(SOCKET)
@@ -52,6 +58,10 @@ fn start(dir: &str, hostname: &str) -> io::Result<UnixListener> {
     let namespaces = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC;
     step("make namespaces", unshare(namespaces))?;
     step("set the host name", sethostname(hostname))?;
+    if !ipv6 {
+        let off = disable_ipv6().map_err(io::Error::other);
+        step("switch IPv6 off", off)?;
+    }
     let listener = step("listen", UnixListener::bind(SOCKET))?;
     let mut out = io::stdout();
     step(

@@ -3,16 +3,18 @@
 use std::process::ExitCode;
 
 use crate::agent::{self, Args, Config};
+use crate::model::Family;
 use crate::pod::Runtime;
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = Config::try_from(args)?;
     let pods_dir = config.pods_dir.clone();
+    let ipv6 = config.ranges.has(Family::V6);
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     tokio.block_on(async {
-        let runtime = pods_dir.map(Runtime::new).transpose()?;
+        let runtime = pods_dir.map(|dir| Runtime::new(dir, ipv6)).transpose()?;
         Ok(agent::run(config, runtime).await?)
     })
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use ipnetwork::IpNetwork;
 
 use crate::lab::bring_up::{Brought, How, bring_up};
@@ -56,7 +57,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let brought = bring_up(&wanted(args)?)?;
     announce(&brought);
     let deadline = started + Duration::from_secs(args.wait_timeout);
-    client::runtime()?.block_on(settle(&brought, deadline))?;
+    client::runtime()?
+        .block_on(settle(&brought, deadline))
+        .with_context(|| format!("lab {} did not get ready", brought.dir.name()))?;
     if args.export_netns {
         export(&brought.dir)?;
     }

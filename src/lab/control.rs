@@ -96,7 +96,10 @@ pub enum Reply {
     Namespaces(Vec<NamespaceKind>),
     Refused(String),
     /// The kernel would not give the lab its namespaces.
-    Forbidden(String),
+    Forbidden {
+        why: String,
+        mend: String,
+    },
 }
 
 /// What was done to the set of nodes, by name.

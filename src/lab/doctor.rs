@@ -2,38 +2,18 @@
 //! said with the setting that mends it.
 
 use std::env;
-use std::fs;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use super::isolate;
+use super::isolate::{self, IsolateError};
 use super::state;
 use crate::kernel::KernelError;
 use crate::kernel::linux::{self, Cable, Switch};
 use crate::model::{LinkName, Mac};
 
-/// Settings by which distributions forbid user namespaces: where, the value
-/// that forbids, and the command that allows.
-const FORBIDDING: [(&str, &str, &str); 3] = [
-    (
-        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
-        "1",
-        "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
-    ),
-    (
-        "/proc/sys/kernel/unprivileged_userns_clone",
-        "0",
-        "sudo sysctl -w kernel.unprivileged_userns_clone=1",
-    ),
-    (
-        "/proc/sys/user/max_user_namespaces",
-        "0",
-        "sudo sysctl -w user.max_user_namespaces=15000",
-    ),
-];
 const PAUSE: &str = "podnet-pause";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +48,12 @@ impl Finding {
             detail,
         }
     }
+
+    fn of_isolation(check: &str, result: Result<(), IsolateError>, good: &str) -> Finding {
+        let mend = result.as_ref().err().map(IsolateError::mend);
+        let told = result.map(|()| good.to_owned());
+        Finding::new(check, told.map_err(|error| super::chain(&error)), mend)
+    }
 }
 
 /// Everything, in the order in which it would stand in the way.
@@ -89,33 +75,13 @@ pub fn examine() -> Vec<Finding> {
     findings
 }
 
-/// What to do where the kernel gives no namespaces. Names the settings that
-/// forbid them here, or the usual ones if none is found.
-pub fn namespace_advice() -> String {
-    let forbidding: Vec<&str> = FORBIDDING
-        .iter()
-        .filter(|(file, forbids, _)| {
-            fs::read_to_string(file).is_ok_and(|value| value.trim() == *forbids)
-        })
-        .map(|(_, _, mend)| *mend)
-        .collect();
-    if forbidding.is_empty() {
-        "run podnet as root, or in a container with --privileged; no setting of this machine \
-         is known to forbid user namespaces"
-            .to_owned()
-    } else {
-        format!("allow user namespaces: {}", forbidding.join("; "))
-    }
-}
-
 /// The first half of the attempt, in a process of its own: leave the host.
 pub fn probe_outside() -> Vec<Finding> {
     let left = isolate::leave_host();
-    let mut findings = vec![Finding::new(
+    let mut findings = vec![Finding::of_isolation(
         "namespaces",
-        left.map(|()| "a lab's namespaces can be made".to_owned())
-            .map_err(|error| super::chain(&error)),
-        Some(namespace_advice()),
+        left,
+        "a lab's namespaces can be made",
     )];
     if findings[0].verdict == Verdict::Good {
         findings.extend(run_probe(&["probe", "--init"]));
@@ -128,17 +94,7 @@ pub fn probe_inside() -> Vec<Finding> {
     let mounted = isolate::settle_mounts();
     let fabric = try_fabric();
     vec![
-        Finding::new(
-            "mounts",
-            mounted
-                .map(|()| "/proc can be mounted".to_owned())
-                .map_err(|error| super::chain(&error)),
-            Some(
-                "in a container, run it with an unmasked /proc \
-                 (docker: --security-opt systempaths=unconfined, or --privileged)"
-                    .to_owned(),
-            ),
-        ),
+        Finding::of_isolation("mounts", mounted, "/proc can be mounted"),
         Finding::new(
             "links",
             fabric

@@ -17,6 +17,29 @@ use thiserror::Error;
 
 use super::topology::LabName;
 
+/// Settings by which distributions forbid user namespaces: where, the value
+/// that forbids, and the command that allows.
+const FORBIDDING: [(&str, &str, &str); 3] = [
+    (
+        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+    ),
+    (
+        "/proc/sys/kernel/unprivileged_userns_clone",
+        "0",
+        "sudo sysctl -w kernel.unprivileged_userns_clone=1",
+    ),
+    (
+        "/proc/sys/user/max_user_namespaces",
+        "0",
+        "sudo sysctl -w user.max_user_namespaces=15000",
+    ),
+];
+/// Containers mask parts of /proc, and then the kernel gives no fresh one.
+const UNMASK_PROC: &str = "in a container, run it with an unmasked /proc \
+                           (docker: --security-opt systempaths=unconfined, or --privileged)";
+
 #[derive(Debug, Error)]
 pub enum IsolateError {
     #[error("cannot make {what} namespaces")]
@@ -30,6 +53,16 @@ pub enum IsolateError {
     Mount { what: &'static str, source: Errno },
     #[error("cannot set the host name")]
     HostName { source: Errno },
+}
+
+impl IsolateError {
+    /// What a person can do about it.
+    pub fn mend(&self) -> String {
+        match self {
+            IsolateError::Mount { .. } => UNMASK_PROC.to_owned(),
+            _ => namespace_advice(),
+        }
+    }
 }
 
 /// New namespaces for this process, its next child being PID 1 in them. An
@@ -108,4 +141,23 @@ fn forget_named_namespaces() {
 
 fn write_map(file: &'static str, text: &str) -> Result<(), IsolateError> {
     fs::write(file, text).map_err(|source| IsolateError::Map { file, source })
+}
+
+/// What to do where the kernel gives no namespaces. Names the settings that
+/// forbid them here, or the usual ones if none is found.
+fn namespace_advice() -> String {
+    let forbidding: Vec<&str> = FORBIDDING
+        .iter()
+        .filter(|(file, forbids, _)| {
+            fs::read_to_string(file).is_ok_and(|value| value.trim() == *forbids)
+        })
+        .map(|(_, _, mend)| *mend)
+        .collect();
+    if forbidding.is_empty() {
+        "run podnet as root, or in a container with --privileged; no setting of this machine \
+         is known to forbid user namespaces"
+            .to_owned()
+    } else {
+        format!("allow user namespaces: {}", forbidding.join("; "))
+    }
 }

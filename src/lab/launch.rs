@@ -22,7 +22,6 @@ use rustix::process::Resource;
 use thiserror::Error;
 
 use super::control::{Changes, Channel, ControlError, Reply, Request};
-use super::doctor;
 use super::init::Init;
 use super::isolate::{self, IsolateError};
 use super::state::{LabDir, StateError};
@@ -66,8 +65,7 @@ pub fn bind_api(port: u16) -> Result<TcpListener, LaunchError> {
 }
 
 /// Starts the lab's supervisor and waits until it has built the lab: underlay
-/// and nodes are there, server and agents started. What the agents then do is
-/// theirs.
+/// and nodes are there, the server is started and the agents are due.
 pub fn launch(dir: &LabDir, lab: &Lab, api: TcpListener) -> Result<Changes, LaunchError> {
     let (near, far) = UnixStream::pair().map_err(failed("make a channel to"))?;
     let log = OpenOptions::new()
@@ -86,10 +84,7 @@ pub fn launch(dir: &LabDir, lab: &Lab, api: TcpListener) -> Result<Changes, Laun
     first.wait().map_err(failed("wait for"))?;
     match answer? {
         (Reply::Changed(changes), _) => Ok(changes),
-        (Reply::Forbidden(why), _) => Err(LaunchError::Forbidden {
-            why,
-            mend: doctor::namespace_advice(),
-        }),
+        (Reply::Forbidden { why, mend }, _) => Err(LaunchError::Forbidden { why, mend }),
         _ => Err(ControlError::Gone.into()),
     }
 }
@@ -101,7 +96,7 @@ pub fn supervise_outside(name: &LabName) -> Result<(), LaunchError> {
     // Fails only in a process group's leader, which nobody's fresh child is.
     let _ = nix::unistd::setsid();
     if let Err(error) = isolate::leave_host() {
-        take_channel()?.send(&Reply::Forbidden(super::chain(&error)), &[])?;
+        take_channel()?.send(&forbidden(&error), &[])?;
         return Err(error.into());
     }
     command
@@ -132,14 +127,20 @@ pub fn supervise_inside(name: &LabName) -> Result<(), LaunchError> {
             Ok(supervisor.run()?)
         }
         Err(error) => {
-            let why = super::chain(&error);
-            let reply = match error {
-                LaunchError::Isolate(_) => Reply::Forbidden(why),
-                _ => Reply::Refused(why),
+            let reply = match &error {
+                LaunchError::Isolate(error) => forbidden(error),
+                other => Reply::Refused(super::chain(other)),
             };
             channel.send(&reply, &[])?;
             Err(error)
         }
+    }
+}
+
+fn forbidden(error: &IsolateError) -> Reply {
+    Reply::Forbidden {
+        why: super::chain(error),
+        mend: error.mend(),
     }
 }
 

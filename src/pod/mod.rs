@@ -15,5 +15,7 @@ pub use runtime::{PauseSandbox, Runtime, pause_program};
 pub const SOCKET: &str = "sandbox.sock";
 /// What a connection says to make the pause process end.
 pub const STOP: u8 = b's';
+/// Tells the pause process that its pod will have no IPv6 address.
+pub const NO_IPV6: &str = "--no-ipv6";
 /// Holds `namespace/name`, in the pod's directory.
 const NAME_FILE: &str = "pod";

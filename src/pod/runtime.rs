@@ -19,7 +19,7 @@ use tracing::warn;
 use crate::agent::{PodIdentity, PodRuntime, RuntimeError};
 
 use super::find::{FoundSandbox, find_sandbox, find_sandboxes};
-use super::{NAME_FILE, STOP};
+use super::{NAME_FILE, NO_IPV6, STOP};
 
 const PAUSE: &str = "podnet-pause";
 /// How long a process that was sent SIGKILL may take to be gone.
@@ -40,6 +40,7 @@ pub fn pause_program() -> io::Result<PathBuf> {
 pub struct Runtime {
     pods_dir: PathBuf,
     pause: PathBuf,
+    ipv6: bool,
 }
 
 pub struct PauseSandbox {
@@ -51,12 +52,14 @@ pub struct PauseSandbox {
 }
 
 impl Runtime {
-    /// Keeps pods below `pods_dir`, which is made if need be, mode 0700.
-    pub fn new(pods_dir: PathBuf) -> io::Result<Runtime> {
+    /// Keeps pods below `pods_dir`, which is made if need be, mode 0700. `ipv6`:
+    /// whether they will have IPv6 addresses.
+    pub fn new(pods_dir: PathBuf, ipv6: bool) -> io::Result<Runtime> {
         private_dir(&pods_dir)?;
         Ok(Runtime {
             pods_dir,
             pause: pause_program()?,
+            ipv6,
         })
     }
 
@@ -66,6 +69,7 @@ impl Runtime {
         let mut child = Command::new(&self.pause)
             .arg(dir)
             .arg(&pod.hostname)
+            .args((!self.ipv6).then_some(NO_IPV6))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .process_group(0)

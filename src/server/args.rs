@@ -113,6 +113,37 @@ fn inherit(fd: RawFd) -> io::Result<TcpListener> {
 mod tests {
     use super::*;
 
+    fn args(listen: Vec<SocketAddr>, listen_fd: Vec<RawFd>) -> Args {
+        Args {
+            store: PathBuf::new(),
+            pki: PathBuf::new(),
+            listen,
+            listen_fd,
+            ready_file: None,
+        }
+    }
+
+    #[test]
+    fn a_port_in_use_and_no_port_at_all_are_said() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = listeners(&args(vec![address], vec![])).unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot listen on {address}"));
+        assert!(matches!(
+            listeners(&args(vec![], vec![])),
+            Err(ArgsError::NothingToListenOn)
+        ));
+    }
+
+    #[test]
+    fn an_inherited_listener_is_served() {
+        let bound = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = bound.local_addr().unwrap();
+        let fd = std::os::fd::IntoRawFd::into_raw_fd(bound);
+        let listeners = listeners(&args(vec![], vec![fd])).unwrap();
+        assert_eq!(listeners[0].local_addr().unwrap(), address);
+    }
+
     #[test]
     fn only_listening_sockets_are_inherited() {
         for fd in [-1, 0, 9_999] {

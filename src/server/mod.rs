@@ -7,7 +7,7 @@
 //!            (kinds, selector, table, discovery)
 //! ```
 //!
-//! Everything about a kind is one row of the table in [`resource`]; the verbs know no kinds. A resource
+//! Everything about a kind is one row of the table in `resource`; the verbs know no kinds. A resource
 //! that is not in the table is not in discovery and answers 404, as in Kubernetes.
 
 mod args;

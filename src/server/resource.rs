@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use super::kinds::{self, UnknownField};
+use super::rest::protobuf::Field;
 use super::status::Cause;
 use super::store::View;
 use super::table::Column;
@@ -34,6 +35,8 @@ pub struct Resource {
     /// where they are and what an absent one counts as.
     pub fields: &'static [SelectableField],
     pub strategy: Strategy,
+    /// What is read of a protobuf body; nothing where none is accepted.
+    pub protobuf: &'static [Field],
     pub columns: &'static [Column],
     /// The cells of one object, in the order of `columns`.
     pub row: fn(&Value, jiff::Timestamp) -> Vec<Value>,

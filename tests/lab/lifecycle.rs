@@ -2,18 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::place::{Place, eventually, host, init_of, namespace_of, processes_in, text};
+use crate::place::{Place, eventually, host, init_of, namespace_of, now_ticks, processes_in, text};
 
 const KINDS: [&str; 5] = ["pid", "net", "mnt", "uts", "ipc"];
 
 /// The lab's processes on the host, and every namespace that they are in.
 fn anatomy(init: i32) -> (Vec<i32>, Vec<(&'static str, BTreeSet<u64>)>) {
     let own = BTreeSet::from([namespace_of(init, "pid").expect("PID 1 is there")]);
-    let processes = processes_in("pid", &own);
+    let processes = processes_in("pid", &own, now_ticks());
     let namespaces = KINDS.map(|kind| {
         let inodes = processes.iter().filter_map(|pid| namespace_of(*pid, kind));
         (kind, inodes.collect())
@@ -23,11 +25,12 @@ fn anatomy(init: i32) -> (Vec<i32>, Vec<(&'static str, BTreeSet<u64>)>) {
 
 /// Eventually: who is dead shows until the host's init has taken note.
 fn nothing_is_left_in(namespaces: &[(&str, BTreeSet<u64>)]) {
+    let now = now_ticks();
     eventually("nothing of the lab is left", || {
         let left = namespaces.iter().any(|(kind, inodes)| {
             let own = |inode: &u64| Some(*inode) != namespace_of(1, kind);
             let inodes = inodes.iter().copied().filter(own).collect();
-            !processes_in(kind, &inodes).is_empty()
+            !processes_in(kind, &inodes, now).is_empty()
         });
         (!left).then_some(())
     });
@@ -145,6 +148,57 @@ fn up_right_after_a_kill_waits_for_the_dying() {
         place.ok(&["up"]);
         assert!(is_ready(&place, "default", "node-1"));
     }
+}
+
+/// The PID 1 of a lab that may still be starting.
+fn starting_init(lab: &str) -> Option<i32> {
+    let wanted = format!("supervise\0--lab\0{lab}\0--init\0");
+    let all = fs::read_dir("/proc").expect("/proc").flatten();
+    all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .find(|pid: &i32| {
+            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&command).ends_with(&wanted)
+        })
+}
+
+#[test]
+fn a_kill_at_any_moment_of_the_start_is_got_over() {
+    let place = Place::new();
+    let lab = format!("hurt-{}", std::process::id());
+    for moment in 0..10 {
+        let mut up = place
+            .command(&["up", "--lab", &lab, "--nodes", "2"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("up starts");
+        let init = eventually("a PID 1", || starting_init(&lab));
+        std::thread::sleep(Duration::from_millis(15 * moment));
+        // It may have ended by itself only if `up` failed, which comes next.
+        kill(Pid::from_raw(init), Signal::SIGKILL).expect("killed");
+        up.wait().expect("up ends");
+        place.ok(&["up", "--lab", &lab]);
+        assert!(is_ready(&place, &lab, "node-2"), "moment {moment}");
+        if moment % 2 == 0 {
+            place.ok(&["down", "--lab", &lab]);
+        }
+    }
+}
+
+#[test]
+fn two_ups_at_once_make_one_lab() {
+    let place = Place::new();
+    let outputs = std::thread::scope(|scope| {
+        let up = || scope.spawn(|| place.podnet(&["up", "--nodes", "2"]));
+        [up(), up()].map(|up| up.join().expect("no panic"))
+    });
+    let succeeded = outputs.iter().filter(|output| output.status.success());
+    assert!(succeeded.count() >= 1);
+    for output in outputs.iter().filter(|output| !output.status.success()) {
+        let said = text(&output.stderr);
+        assert!(said.contains("another `podnet up` is starting"), "{said}");
+    }
+    assert!(is_ready(&place, "default", "node-2"));
 }
 
 #[test]
@@ -305,6 +359,26 @@ fn a_node_that_cannot_become_ready_is_explained() {
 }
 
 #[test]
+fn a_server_that_cannot_start_is_explained() {
+    let place = Place::new();
+    place.ok(&["up", "--nodes", "1"]);
+    let lab = place.lab("default");
+    kill(Pid::from_raw(init_of(&lab)), Signal::SIGKILL).expect("killed");
+    eventually("it is dead", || {
+        let status = place.podnet(&["status"]);
+        text(&status.stderr).contains("was killed").then_some(())
+    });
+    fs::write(lab.join("store.redb"), "no database").expect("spoilt");
+    let (code, refusal) = place.refused(&["up"]);
+    assert_eq!(code, 1);
+    assert!(
+        refusal.contains("the API server does not start"),
+        "{refusal}"
+    );
+    assert!(refusal.contains("store.redb"), "{refusal}");
+}
+
+#[test]
 fn pods_are_entered_and_go_with_their_node() {
     let place = Place::new();
     place.ok(&["up", "--nodes", "2"]);
@@ -359,7 +433,7 @@ fn pods_keep_talking_while_server_and_agents_die() {
     });
     let mut ping = place
         .command(&["shell", "one", "--", "ping", "-i0.05", "-c40", "-W5", &two])
-        .stdout(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .expect("ping starts");
     let running = || ["server", "node-1", "node-2"].map(|it| pid_of(&place, "default", it));

@@ -165,12 +165,29 @@ pub fn host() -> Host {
     }
 }
 
-/// Processes of the host by the inode of their `kind` namespace.
-pub fn processes_in(kind: &str, inodes: &BTreeSet<u64>) -> Vec<i32> {
+/// Processes of the host by the inode of their `kind` namespace, and by when
+/// they started: inodes of namespaces that are gone are given again.
+pub fn processes_in(kind: &str, inodes: &BTreeSet<u64>, until_ticks: u64) -> Vec<i32> {
     let all = fs::read_dir("/proc").expect("/proc").flatten();
     all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(|pid| namespace_of(*pid, kind).is_some_and(|inode| inodes.contains(&inode)))
+        .filter(|pid| start_of(*pid).is_some_and(|start| start <= until_ticks))
         .collect()
+}
+
+/// Now, as processes' start times are given: proc_pid_stat(5), field 22.
+pub fn now_ticks() -> u64 {
+    let mut latest = Command::new("sleep").arg("60").spawn().expect("sleep");
+    let start = start_of(latest.id().cast_signed());
+    latest.kill().expect("killed");
+    latest.wait().expect("reaped");
+    start.expect("its start")
+}
+
+fn start_of(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_whitespace().nth(22 - 3)?.parse().ok()
 }
 
 /// `None` if the process is gone.

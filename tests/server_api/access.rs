@@ -160,6 +160,8 @@ async fn kubectl_works_where_there_is_one() {
         ("get pods -o wide", "NOMINATED NODE"),
         ("api-resources", "coordination.k8s.io/v1"),
         ("delete pod web", "deleted"),
+        ("create namespace shop", "namespace/shop created"),
+        ("delete namespace shop", "namespace \"shop\" deleted"),
         ("get namespaces", "kube-node-lease"),
     ] {
         let output = kubectl(arguments).await.unwrap().unwrap();

@@ -88,8 +88,9 @@ fn from(endpoints: &[Endpoint], index: usize) -> Vec<Probe> {
     probes
 }
 
-/// The indices of those that answered.
-fn ping_all(family: Family, addresses: &[IpAddr]) -> io::Result<BTreeSet<usize>> {
+/// Echo requests from the calling thread's namespace to every address, all of
+/// one family; the indices of those that answered within [`TRIES`].
+pub fn ping_all(family: Family, addresses: &[IpAddr]) -> io::Result<BTreeSet<usize>> {
     let socket = open(family)?;
     let mut answered = BTreeSet::new();
     for _ in 0..TRIES {

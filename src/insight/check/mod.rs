@@ -11,6 +11,7 @@ mod invariants;
 mod tcp;
 
 pub use gather::{Endpoint, Fabric, GatherError, NodeState, gather};
+pub use icmp::ping_all;
 pub use invariants::Invariant;
 
 use std::collections::BTreeSet;

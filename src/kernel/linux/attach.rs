@@ -28,76 +28,89 @@ const LOOPBACK: &str = "lo";
 /// The loopback link is the first of every namespace (net/core/net_namespace.c).
 const LOOPBACK_INDEX: u32 = 1;
 
-pub fn attach(
-    socket: &mut Socket,
-    attach: &Attach<'_>,
-    slot: Slot,
-    sandbox: &OwnedFd,
-) -> Result<(), KernelError> {
-    let bridge = index_of(socket, attach.bridge.as_str())?;
-    let name = slot.link_name();
-    in_netns(sandbox.as_fd(), || {
-        if !attach.cidrs.has(Family::V6) {
-            sysctl::disable_ipv6()?;
-        }
-        let mut inside = Socket::open()?;
-        create(socket, attach, slot, bridge, sandbox)
-            .map_err(|error| name_the_taken(&inside, attach, error))?;
-        let done = configure_sandbox(&mut inside, attach, slot, NLM_F_EXCL)
-            .and_then(|()| commit(socket, attach, slot, bridge));
-        if let Err(error) = done {
-            // The link is ours and nobody has seen it yet; its own error is the one to tell.
-            let _ = retire(socket, slot);
-            return Err(error);
-        }
-        Ok(())
-    })?
-    .map_err(|mut error: KernelError| {
-        if error.refusal() != Refusal::Exists || error.step != taken(slot) {
-            error.step = format!("attach {} at {name}: {}", attach.pod, error.step);
-        }
-        error
-    })
+/// Both sides of an attachment to be.
+pub struct Ends<'a> {
+    pub outside: &'a mut Socket,
+    pub inside: &'a mut Socket,
+    pub sandbox: &'a OwnedFd,
+    /// Ports have no IPv6 here, so there is none to keep quiet.
+    pub quiet: bool,
 }
 
-pub fn mend_sandbox(attach: &Attach<'_>, slot: Slot, sandbox: &OwnedFd) -> Result<(), KernelError> {
-    in_netns(sandbox.as_fd(), || {
-        let mut inside = Socket::open()?;
-        configure_sandbox(&mut inside, attach, slot, NLM_F_REPLACE)
-    })?
-    .map_err(|mut error| {
+impl Ends<'_> {
+    pub fn attach(mut self, attach: &Attach<'_>, slot: Slot) -> Result<(), KernelError> {
+        let bridge = index_of(self.outside, attach.bridge.as_str())?;
+        self.create(attach, slot, bridge)
+            .map_err(|error| name_the_taken(self.inside, attach, error))
+            .and_then(|()| self.complete(attach, slot, bridge))
+            .map_err(|mut error| {
+                if error.refusal() != Refusal::Exists || error.step != taken(slot) {
+                    error.step = format!("attach {} at {slot}: {}", attach.pod, error.step);
+                }
+                error
+            })
+    }
+
+    fn create(&mut self, attach: &Attach<'_>, slot: Slot, bridge: u32) -> Result<(), KernelError> {
+        let name = slot.link_name();
+        let message = message::create_veth(
+            &End {
+                name: &name,
+                mac: None,
+            },
+            &End {
+                name: attach.interface.as_str(),
+                mac: ipam::mac(attach.cidrs, slot),
+            },
+            bridge,
+            GROUP,
+            attach.mtu_bytes,
+            self.sandbox.as_fd(),
+        );
+        self.outside.request(Request::new(
+            taken(slot),
+            message,
+            NLM_F_CREATE | NLM_F_EXCL,
+        ))
+    }
+
+    /// From a bare link to a committed attachment, or back to nothing.
+    fn complete(
+        &mut self,
+        attach: &Attach<'_>,
+        slot: Slot,
+        bridge: u32,
+    ) -> Result<(), KernelError> {
+        let done = self
+            .without_ipv6(attach)
+            .and_then(|()| configure_sandbox(self.inside, attach, slot, NLM_F_EXCL))
+            .and_then(|()| commit(self.outside, attach, slot, bridge, self.quiet));
+        if done.is_err() {
+            // The link is ours and nobody has seen it yet; the first error is the one to tell.
+            let _ = retire(self.outside, slot);
+        }
+        done
+    }
+
+    /// Who made the namespace may have switched IPv6 off. Asking costs a message;
+    /// doing it again costs more with every namespace there is.
+    fn without_ipv6(&mut self, attach: &Attach<'_>) -> Result<(), KernelError> {
+        if attach.cidrs.has(Family::V6) || !message::has_ipv6(self.inside, attach.interface)? {
+            return Ok(());
+        }
+        in_netns(self.sandbox.as_fd(), sysctl::disable_ipv6)?
+    }
+}
+
+pub fn mend_sandbox(
+    inside: &mut Socket,
+    attach: &Attach<'_>,
+    slot: Slot,
+) -> Result<(), KernelError> {
+    configure_sandbox(inside, attach, slot, NLM_F_REPLACE).map_err(|mut error| {
         error.step = format!("mend {} at {slot}: {}", attach.pod, error.step);
         error
     })
-}
-
-fn create(
-    socket: &mut Socket,
-    attach: &Attach<'_>,
-    slot: Slot,
-    bridge: u32,
-    sandbox: &OwnedFd,
-) -> Result<(), KernelError> {
-    let name = slot.link_name();
-    let message = message::create_veth(
-        &End {
-            name: &name,
-            mac: None,
-        },
-        &End {
-            name: attach.interface.as_str(),
-            mac: ipam::mac(attach.cidrs, slot),
-        },
-        bridge,
-        GROUP,
-        attach.mtu_bytes,
-        sandbox.as_fd(),
-    );
-    socket.request(Request::new(
-        taken(slot),
-        message,
-        NLM_F_CREATE | NLM_F_EXCL,
-    ))
 }
 
 /// The name that exists may be the one inside the pod, where no other slot helps.
@@ -151,6 +164,7 @@ fn commit(
     attach: &Attach<'_>,
     slot: Slot,
     bridge: u32,
+    quiet: bool,
 ) -> Result<(), KernelError> {
     let name = slot.link_name();
     // By itself: if the attachment exists at another slot, nothing may follow.
@@ -163,7 +177,9 @@ fn commit(
         .zip(std::iter::repeat(mac))
         .filter_map(|(ip, mac)| Some(message::set_neighbour(bridge, ip, mac?)))
         .collect();
-    requests.push(message::keep_quiet(&name));
+    if !quiet {
+        requests.push(message::keep_quiet(&name));
+    }
     requests.push(message::commit_port(&name, attach.pod.to_string()));
     socket.batch(&requests)
 }

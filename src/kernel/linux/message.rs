@@ -48,6 +48,26 @@ pub fn index_of(socket: &Socket, name: &str) -> Result<u32, KernelError> {
         .map_err(|errno| KernelError::io(format!("find link {name}"), &errno.into()))
 }
 
+/// Whether IPv6 is on for a link, be it up or not.
+pub fn has_ipv6(socket: &mut Socket, name: &LinkName) -> Result<bool, KernelError> {
+    let request = LinkUnspec::new_with_name(name.as_str()).build();
+    let step = format!("ask {name} for IPv6");
+    let answer = socket.get(step, &RouteNetlinkMessage::GetLink(request))?;
+    let RouteNetlinkMessage::NewLink(link) = answer else {
+        return Ok(true);
+    };
+    // A link of a kernel without IPv6 has nothing to say about it.
+    Ok(link.attributes.iter().any(|attribute| match attribute {
+        LinkAttribute::AfSpecUnspec(families) => families.iter().any(|family| match family {
+            AfSpecUnspec::Inet6(settings) => settings.iter().any(
+                |setting| matches!(setting, AfSpecInet6::DevConf(conf) if conf.disable_ipv6 == 0),
+            ),
+            _ => false,
+        }),
+        _ => false,
+    }))
+}
+
 /// One end of a veth pair.
 pub struct End<'a> {
     pub name: &'a str,

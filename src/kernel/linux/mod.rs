@@ -18,26 +18,34 @@ mod underlay;
 pub use monitor::Monitor;
 pub use netns::{current_netns, in_netns, new_netns};
 pub use socket::{Request, Socket};
+pub use sysctl::disable_ipv6;
 pub use underlay::{Cable, Switch, ensure_switch, plug, unplug};
 
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::{AttachmentId, Slot};
 use crate::plan::{Observed, Op};
+
+use netns::Visitor;
 
 use super::{Attach, Kernel, KernelError};
 
 /// The network namespace in which [`Linux::open`] was called.
 pub struct Linux {
     socket: Mutex<Socket>,
+    visitor: Visitor,
+    /// Whether links are born without IPv6 here, as in an IPv4 lab's nodes.
+    born_without_ipv6: bool,
 }
 
 impl Linux {
     pub fn open() -> Result<Linux, KernelError> {
         Ok(Linux {
             socket: Mutex::new(Socket::open()?),
+            visitor: Visitor::default(),
+            born_without_ipv6: sysctl::born_without_ipv6(),
         })
     }
 
@@ -65,7 +73,14 @@ impl Kernel for Linux {
         slot: Slot,
         sandbox: &OwnedFd,
     ) -> Result<(), KernelError> {
-        attach::attach(&mut self.socket(), attach, slot, sandbox)
+        let mut inside = self.visitor.socket_in(sandbox.as_fd())?;
+        let ends = attach::Ends {
+            outside: &mut self.socket(),
+            inside: &mut inside,
+            sandbox,
+            quiet: self.born_without_ipv6,
+        };
+        ends.attach(attach, slot)
     }
 
     fn mend_sandbox(
@@ -74,7 +89,8 @@ impl Kernel for Linux {
         slot: Slot,
         sandbox: &OwnedFd,
     ) -> Result<(), KernelError> {
-        attach::mend_sandbox(attach, slot, sandbox)
+        let mut inside = self.visitor.socket_in(sandbox.as_fd())?;
+        attach::mend_sandbox(&mut inside, attach, slot)
     }
 
     fn find(&self, id: &AttachmentId) -> Result<Option<Slot>, KernelError> {

@@ -6,11 +6,14 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, PoisonError, mpsc};
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::kernel::KernelError;
+
+use super::socket::Socket;
 
 /// The calling thread's.
 const OWN: &str = "/proc/thread-self/ns/net";
@@ -38,10 +41,79 @@ pub fn in_netns<T: Send>(
     work: impl FnOnce() -> T + Send,
 ) -> Result<T, KernelError> {
     on_own_thread(|| {
-        setns(netns.as_fd(), CloneFlags::CLONE_NEWNET)
-            .map_err(|errno| KernelError::new("enter a network namespace", errno))?;
+        enter(netns)?;
         Ok(work())
     })
+}
+
+/// A thread that goes into namespaces to open sockets there, and comes back.
+///
+/// A socket belongs to the namespace it was opened in, whoever uses it, so this
+/// is all that an attachment needs of a thread of its own; one that is kept
+/// saves starting one for every pod. It starts with the first visit. A thread
+/// that could not come back ends, and the next visit starts another.
+#[derive(Default)]
+pub struct Visitor {
+    requests: Mutex<Option<mpsc::Sender<Visit>>>,
+}
+
+struct Visit {
+    netns: OwnedFd,
+    answer: mpsc::Sender<Result<Socket, KernelError>>,
+}
+
+impl Visitor {
+    /// A netlink socket in the namespace behind `netns`.
+    pub fn socket_in(&self, netns: BorrowedFd<'_>) -> Result<Socket, KernelError> {
+        let netns = netns
+            .try_clone_to_owned()
+            .map_err(|error| KernelError::io("keep a namespace open", &error))?;
+        let (answer, answered) = mpsc::channel();
+        self.send(Visit { netns, answer })?;
+        let lost = |_| KernelError::new("visit a network namespace", Errno::EIO);
+        answered.recv().map_err(lost)?
+    }
+
+    fn send(&self, visit: Visit) -> Result<(), KernelError> {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let visit = match &*requests {
+            Some(thread) => match thread.send(visit) {
+                Ok(()) => return Ok(()),
+                Err(mpsc::SendError(visit)) => visit,
+            },
+            None => visit,
+        };
+        let (sender, visits) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("netns-visitor".to_owned())
+            .spawn(move || receive_visits(&visits))
+            .map_err(|error| KernelError::io("start a thread for a namespace", &error))?;
+        let lost = |_| KernelError::new("visit a network namespace", Errno::EIO);
+        sender.send(visit).map_err(lost)?;
+        *requests = Some(sender);
+        Ok(())
+    }
+}
+
+fn receive_visits(visits: &mpsc::Receiver<Visit>) {
+    while let Ok(Visit { netns, answer }) = visits.recv() {
+        let home = current_netns();
+        let socket = home.as_ref().map_err(Clone::clone).and_then(|_| {
+            enter(netns.as_fd())?;
+            Socket::open()
+        });
+        let back = home.and_then(|home| enter(home.as_fd()));
+        // Nobody waits for it any more if the caller died, which is its own trouble.
+        let _ = answer.send(socket);
+        if back.is_err() {
+            return;
+        }
+    }
+}
+
+fn enter(netns: BorrowedFd<'_>) -> Result<(), KernelError> {
+    setns(netns, CloneFlags::CLONE_NEWNET)
+        .map_err(|errno| KernelError::new("enter a network namespace", errno))
 }
 
 fn on_own_thread<T: Send>(

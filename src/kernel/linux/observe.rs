@@ -17,7 +17,7 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use crate::kernel::KernelError;
+use crate::kernel::{KernelError, Refusal};
 use crate::model::{LinkName, Mac, PodName, Slot};
 use crate::plan::{
     BRIDGE, DEAD_GROUP, Neighbour, Observed, ObservedBridge, PROMOTE_SECONDARIES, PROTOCOL, Port,
@@ -217,7 +217,11 @@ fn routes(
         request.header.address_family = family;
         request.header.table = RouteHeader::RT_TABLE_MAIN;
         request.header.protocol = RouteProtocol::Other(PROTOCOL);
-        let answers = socket.dump("list routes", &RouteNetlinkMessage::GetRoute(request))?;
+        let answers = match socket.dump("list routes", &RouteNetlinkMessage::GetRoute(request)) {
+            // A namespace that never had a route has no main table yet (inet_dump_fib).
+            Err(error) if error.refusal() == Refusal::NoEntry => continue,
+            answers => answers?,
+        };
         found.extend(
             answers
                 .into_iter()

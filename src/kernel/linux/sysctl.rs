@@ -36,6 +36,12 @@ pub fn disable_ipv6() -> Result<(), KernelError> {
     }
 }
 
+/// Whether new links of this namespace have no IPv6. Without an answer they are
+/// taken to have it.
+pub fn born_without_ipv6() -> bool {
+    read("net.ipv6.conf.default.disable_ipv6").is_ok_and(|value| value == "1")
+}
+
 fn path(key: &str) -> String {
     format!("/proc/sys/{}", key.replace('.', "/"))
 }

@@ -71,6 +71,8 @@ impl Supervisor {
         self.converge(wanted)
     }
 
+    /// Builds the node's place. Its agent is due: the loop starts it once all
+    /// places are built, for agents at work slow the kernel down for the rest.
     fn put_in(&mut self, spec: NodeSpec) -> Result<(), SupervisorError> {
         let name = spec.name.clone();
         let position = match self.positions.get(&name) {
@@ -84,8 +86,8 @@ impl Supervisor {
             spec,
         };
         self.positions.insert(name.clone(), position);
-        self.nodes.insert(name.clone(), node);
-        self.start_agent(&name)
+        self.nodes.insert(name, node);
+        Ok(())
     }
 
     fn take_out(&mut self, name: &NodeName) -> Result<(), SupervisorError> {

@@ -11,8 +11,8 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns, unshare};
 use thiserror::Error;
 
-use crate::kernel::KernelError;
 use crate::kernel::linux::{self, Cable};
+use crate::kernel::{KernelError, Refusal};
 use crate::lab::topology::Lab;
 use crate::model::{Family, LinkName, Mac, NameError, NodeName};
 
@@ -109,7 +109,13 @@ impl Site {
             far_addresses: self.addresses.clone(),
             mtu_bytes: lab.mtu_bytes,
         };
-        linux::plug(&cable, self.net.as_fd()).map_err(|source| SiteError::Plug {
+        let mut plugged = linux::plug(&cable, self.net.as_fd());
+        if matches!(&plugged, Err(error) if error.refusal() == Refusal::Exists) {
+            // A node that left at this position could not be unplugged.
+            self.unplug()?;
+            plugged = linux::plug(&cable, self.net.as_fd());
+        }
+        plugged.map_err(|source| SiteError::Plug {
             node: self.name.clone(),
             source,
         })

@@ -53,6 +53,8 @@ impl Informer {
 
 /// The next that any of them sees, and which one it is. Cancel safe.
 pub async fn any(informers: &mut [Informer]) -> (&'static Resource, Seen) {
+    // The first that is ready wins: a busy one must not always be first.
+    informers.rotate_left(1);
     let looks = informers.iter_mut().map(|informer| {
         Box::pin(async {
             let resource = informer.resource;

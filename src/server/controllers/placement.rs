@@ -118,6 +118,11 @@ impl Placement {
         }
     }
 
+    /// Whether there is anything to decide.
+    pub fn has_open(&self) -> bool {
+        self.pending.len() > self.unfit.len()
+    }
+
     /// Decides up to `limit` pods. A pod that is bound here counts on its node from now on; call
     /// [`Placement::pod_pending`] or [`Placement::pod_gone`] where that did not come true.
     pub fn decide(&mut self, limit: usize) -> Vec<Decision> {

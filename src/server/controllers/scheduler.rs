@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::future::join_all;
+use futures::future::{join_all, ready};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -28,17 +28,16 @@ pub async fn run(store: Store) {
     see_nodes(&mut placement, nodes.next().await);
     see_pods(&mut placement, pods.next().await);
     loop {
-        let decisions = placement.decide(ROUND);
-        if decisions.is_empty() {
-            tokio::select! {
-                seen = nodes.next() => see_nodes(&mut placement, seen),
-                seen = pods.next() => see_pods(&mut placement, seen),
-            }
-            continue;
+        // A look before every decision: one that failed because of a change must not be made again
+        // before the change is known.
+        tokio::select! {
+            biased;
+            seen = nodes.next() => see_nodes(&mut placement, seen),
+            seen = pods.next() => see_pods(&mut placement, seen),
+            () = ready(()), if placement.has_open() => {}
         }
-        let carried_out = decisions
-            .into_iter()
-            .map(|decision| carry_out(&store, decision));
+        let decisions = placement.decide(ROUND).into_iter();
+        let carried_out = decisions.map(|decision| carry_out(&store, decision));
         for pod in join_all(carried_out).await.into_iter().flatten() {
             // What was assumed did not come true.
             match store.get(&pod) {

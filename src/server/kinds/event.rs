@@ -52,6 +52,7 @@ pub static EVENTS: Resource = Resource {
         mark_terminating: super::keep,
         returns_deleted: false,
     },
+    protobuf: &[],
     columns: plain::EVENT_COLUMNS,
     row: plain::event_row,
 };

@@ -30,6 +30,7 @@ pub static LEASES: Resource = Resource {
         mark_terminating: super::keep,
         returns_deleted: false,
     },
+    protobuf: &[],
     columns: plain::LEASE_COLUMNS,
     row: plain::lease_row,
 };

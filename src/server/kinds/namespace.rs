@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::names;
 use crate::server::object;
 use crate::server::resource::{Resource, SelectableField, Strategy, Subresource};
+use crate::server::rest::protobuf::{Field, Kind, OBJECT_META};
 use crate::server::table::plain;
 
 /// Made at every start where they are missing.
@@ -36,6 +37,8 @@ pub static NAMESPACES: Resource = Resource {
         mark_terminating,
         returns_deleted: true,
     },
+    // kubectl creates namespaces in no other way.
+    protobuf: &[Field::new(1, "metadata", Kind::Message(OBJECT_META))],
     columns: plain::NAMESPACE_COLUMNS,
     row: plain::namespace_row,
 };

@@ -35,6 +35,7 @@ pub static NODES: Resource = Resource {
         mark_terminating: super::keep,
         returns_deleted: false,
     },
+    protobuf: &[],
     columns: table::COLUMNS,
     row: table::row,
 };

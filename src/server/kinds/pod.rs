@@ -49,6 +49,7 @@ pub static PODS: Resource = Resource {
         mark_terminating: super::keep,
         returns_deleted: true,
     },
+    protobuf: &[],
     columns: table::COLUMNS,
     row: table::row,
 };

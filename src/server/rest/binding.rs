@@ -12,7 +12,7 @@ use crate::server::store::{Change, StoredObject};
 
 impl Api {
     pub(super) async fn bind(&self, scope: Scope, request: Request<Incoming>) -> Answer {
-        let binding = body::object(request, "Binding", "v1").await?;
+        let binding = body::object(request, "Binding", "v1", &[]).await?;
         let node = object::text(&binding, "/target/name").to_owned();
         if node.is_empty() {
             return Err(ApiError::BadRequest(

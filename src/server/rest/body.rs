@@ -5,6 +5,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::{Request, header};
 use serde_json::Value;
 
+use super::protobuf::{self, Field};
 use crate::server::object;
 use crate::server::request::FieldValidation;
 use crate::server::resource::Resource;
@@ -13,7 +14,7 @@ use crate::server::status::ApiError;
 /// As kube-apiserver.
 const LIMIT_BYTES: usize = 3 << 20;
 
-pub async fn read(request: Request<Incoming>) -> Result<Bytes, ApiError> {
+pub async fn bytes(request: Request<Incoming>) -> Result<Bytes, ApiError> {
     let declared = request
         .headers()
         .get(header::CONTENT_LENGTH)
@@ -47,26 +48,41 @@ pub fn media_type<B>(request: &Request<B>) -> String {
         })
 }
 
-/// Reads a JSON object of the given kind. Missing `kind` and `apiVersion` are filled in.
+/// Reads an object of a resource.
+pub async fn of(resource: &Resource, request: Request<Incoming>) -> Result<Value, ApiError> {
+    let api_version = resource.api_version();
+    object(request, resource.kind, &api_version, resource.protobuf).await
+}
+
+/// Reads an object of the given kind. Missing `kind` and `apiVersion` are filled in. `fields` is
+/// what is read of a protobuf body; nothing where only JSON is accepted.
 pub async fn object(
     request: Request<Incoming>,
     kind: &str,
     api_version: &str,
+    fields: &[Field],
 ) -> Result<Value, ApiError> {
     let media_type = media_type(&request);
-    if media_type != "application/json" {
-        return Err(ApiError::UnsupportedMediaType(
-            "the body of the request was in an unknown format - accepted media types include: \
-             application/json"
-                .into(),
-        ));
-    }
-    let body = read(request).await?;
-    let mut value: Value = serde_json::from_slice(&body).map_err(|error| {
-        ApiError::BadRequest(format!(
-            "{kind} in version {api_version:?} cannot be handled as a {kind}: {error}"
-        ))
-    })?;
+    let mut value = match media_type.as_str() {
+        "application/json" => {
+            let body = bytes(request).await?;
+            serde_json::from_slice(&body).map_err(|error| {
+                ApiError::BadRequest(format!(
+                    "{kind} in version {api_version:?} cannot be handled as a {kind}: {error}"
+                ))
+            })?
+        }
+        protobuf::MEDIA_TYPE if !fields.is_empty() => {
+            protobuf::decode(&bytes(request).await?, fields)?
+        }
+        _ => {
+            return Err(ApiError::UnsupportedMediaType(
+                "the body of the request was in an unknown format - accepted media types include: \
+                 application/json"
+                    .into(),
+            ));
+        }
+    };
     claim(&mut value, kind, api_version)?;
     Ok(value)
 }

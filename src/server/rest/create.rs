@@ -20,7 +20,7 @@ impl Api {
         if scope.namespace.is_none() {
             return Err(ApiError::MethodNotAllowed);
         }
-        let mut value = body::object(request, resource.kind, &resource.api_version()).await?;
+        let mut value = body::of(resource, request).await?;
         let warnings = body::decode(resource, &mut value, scope.options.field_validation)?;
         place(&scope, &mut value)?;
         generate_name(&mut value);

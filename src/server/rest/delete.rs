@@ -103,7 +103,7 @@ impl Api {
 impl DeleteOptions {
     /// From the body, or from the query where the body says nothing.
     async fn read(request: Request<Incoming>, query: &Options) -> Result<Self, ApiError> {
-        let body = body::read(request).await?;
+        let body = body::bytes(request).await?;
         let mut options = if body.is_empty() {
             DeleteOptions::default()
         } else {

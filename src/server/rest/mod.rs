@@ -6,6 +6,7 @@ mod create;
 mod delete;
 mod negotiate;
 mod patch;
+pub mod protobuf;
 mod read;
 mod respond;
 mod update;

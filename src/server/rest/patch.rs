@@ -22,7 +22,7 @@ enum Patch {
 impl Api {
     pub(super) async fn patch(&self, scope: Scope, request: Request<Incoming>) -> Answer {
         let media_type = body::media_type(&request);
-        let patch = Patch::parse(&media_type, &body::read(request).await?)?;
+        let patch = Patch::parse(&media_type, &body::bytes(request).await?)?;
         // The result is checked where it is made, on the store's side.
         let warnings = Arc::new(OnceLock::new());
         let patched = self

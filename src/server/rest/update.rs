@@ -1,5 +1,7 @@
 //! PUT, and what PUT and PATCH have in common: the step from an old object to a new one.
 
+use std::sync::Arc;
+
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use serde_json::Value;
@@ -14,7 +16,7 @@ use crate::server::store::{Change, StoredObject};
 impl Api {
     pub(super) async fn update(&self, scope: Scope, request: Request<Incoming>) -> Answer {
         let resource = scope.resource;
-        let mut value = body::object(request, resource.kind, &resource.api_version()).await?;
+        let mut value = body::of(resource, request).await?;
         let warnings = body::decode(resource, &mut value, scope.options.field_validation)?;
         check_names(&scope, &mut value)?;
         let updated = self
@@ -152,7 +154,7 @@ pub fn finish(
 }
 
 /// A change that changes nothing is none; a dry run only shows.
-pub(super) fn dry(dry_run: bool, old: &std::sync::Arc<StoredObject>, change: Change) -> Change {
+pub(super) fn dry(dry_run: bool, old: &Arc<StoredObject>, change: Change) -> Change {
     match change {
         Change::Put { value, .. } if value == old.value() => Change::Keep(old.clone()),
         Change::Put { resource, value } | Change::Delete { resource, value } if dry_run => {

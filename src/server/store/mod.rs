@@ -42,8 +42,9 @@ use super::resource::{self, Resource};
 use super::status::ApiError;
 use writer::Job;
 
-/// Events kept for watchers that reconnect.
+/// Events kept for watchers that reconnect, as long as they are not larger than this together.
 const RING: usize = 10_000;
+const RING_BYTES: usize = 32 << 20;
 /// Jobs that may wait for the writer; beyond that, callers wait to enqueue.
 const QUEUE: usize = 1_024;
 
@@ -83,6 +84,8 @@ struct State {
     objects: BTreeMap<Arc<str>, Arc<StoredObject>>,
     revision: u64,
     ring: VecDeque<Arc<Event>>,
+    /// The JSON of the ring's objects.
+    ring_bytes: usize,
     /// Per resource: the newest revision whose event is no longer in the ring.
     forgotten: Vec<u64>,
 }
@@ -122,6 +125,7 @@ impl Store {
                 objects,
                 revision: loaded.revision,
                 ring: VecDeque::new(),
+                ring_bytes: 0,
                 forgotten: vec![loaded.revision; resource::ALL.len()],
             }),
             changed: resource::ALL
@@ -204,12 +208,15 @@ impl State {
             }
         }
         self.revision = object.revision;
-        if self.ring.len() == RING
-            && let Some(old) = self.ring.pop_front()
-        {
+        self.ring_bytes += object.json.len();
+        self.ring.push_back(event);
+        while self.ring.len() > RING || self.ring_bytes > RING_BYTES {
+            let Some(old) = self.ring.pop_front() else {
+                break;
+            };
+            self.ring_bytes -= old.object.json.len();
             self.forgotten[old.object.resource.ordinal()] = old.object.revision;
         }
-        self.ring.push_back(event);
     }
 }
 

@@ -103,6 +103,19 @@ async fn a_feed_that_falls_off_the_ring_is_told_and_others_are_not() {
 }
 
 #[tokio::test]
+async fn large_objects_shorten_the_ring() {
+    let (store, _writer) = Store::open(Memory::default()).unwrap();
+    let feed = store.follow(&LEASES, LEASES.prefix(None), 0);
+    for _ in 0..RING_BYTES >> 20 {
+        assert!(feed.check().is_ok());
+        let mut large = lease("a");
+        large["metadata"]["annotations"] = json!({"a": "x".repeat(1 << 20)});
+        store.write(|_| Ok(put(&LEASES, large))).await.unwrap();
+    }
+    assert_eq!(feed.check().err().map(|error| error.code()), Some(410));
+}
+
+#[tokio::test]
 async fn a_feed_delivers_everything_once_and_in_order() {
     let (store, _writer) = Store::open(Memory::default()).unwrap();
     let mut feed = store.follow(&LEASES, LEASES.prefix(Some("x")), 0);

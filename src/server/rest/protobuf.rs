@@ -1,0 +1,223 @@
+//! Kubernetes' protobuf encoding, as far as kubectl insists on it.
+//!
+//! `kubectl create namespace` and its like send nothing else and do not fall back to JSON. A kind
+//! says in its resource row which fields it reads; the rest of a message is passed over, as protobuf
+//! means it to be. Answers are JSON, which these clients accept.
+//!
+//! Format: <https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding> and
+//! <https://protobuf.dev/programming-guides/encoding/>.
+
+use serde_json::{Map, Value};
+
+use crate::server::status::ApiError;
+
+pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
+
+/// A field of a message and where it goes in the JSON.
+pub struct Field {
+    pub number: u64,
+    pub name: &'static str,
+    pub kind: Kind,
+}
+
+pub enum Kind {
+    Text,
+    /// Repeated strings.
+    Texts,
+    /// A map from string to string.
+    Pairs,
+    Message(&'static [Field]),
+}
+
+impl Field {
+    pub const fn new(number: u64, name: &'static str, kind: Kind) -> Field {
+        Field { number, name, kind }
+    }
+}
+
+/// `meta/v1 ObjectMeta`: what an author of an object may set.
+pub const OBJECT_META: &[Field] = &[
+    Field::new(1, "name", Kind::Text),
+    Field::new(2, "generateName", Kind::Text),
+    Field::new(3, "namespace", Kind::Text),
+    Field::new(11, "labels", Kind::Pairs),
+    Field::new(12, "annotations", Kind::Pairs),
+    Field::new(14, "finalizers", Kind::Texts),
+];
+
+const MAGIC: &[u8] = b"k8s\0";
+
+/// Reads an object in its envelope (`runtime.Unknown`) as JSON.
+pub fn decode(body: &[u8], fields: &[Field]) -> Result<Value, ApiError> {
+    read_envelope(body, fields).ok_or_else(|| {
+        ApiError::BadRequest("the body is not Kubernetes' protobuf encoding of an object".into())
+    })
+}
+
+fn read_envelope(body: &[u8], fields: &[Field]) -> Option<Value> {
+    const TYPE: &[Field] = &[
+        Field::new(1, "apiVersion", Kind::Text),
+        Field::new(2, "kind", Kind::Text),
+    ];
+    let mut object = Map::new();
+    let mut reader = Reader(body.strip_prefix(MAGIC)?);
+    while let Some((number, value)) = reader.field()? {
+        match (number, value) {
+            (1, Wire::Bytes(bytes)) => object.extend(read_message(bytes, TYPE)?),
+            (2, Wire::Bytes(bytes)) => object.extend(read_message(bytes, fields)?),
+            _ => {}
+        }
+    }
+    Some(Value::Object(object))
+}
+
+/// Empty values are absent ones: Go's encoder writes both alike.
+fn read_message(bytes: &[u8], fields: &[Field]) -> Option<Map<String, Value>> {
+    let mut message = Map::new();
+    let mut reader = Reader(bytes);
+    while let Some((number, value)) = reader.field()? {
+        let Some(field) = fields.iter().find(|field| field.number == number) else {
+            continue;
+        };
+        let Wire::Bytes(bytes) = value else {
+            return None;
+        };
+        if bytes.is_empty() {
+            continue;
+        }
+        let slot = message.entry(field.name).or_insert(Value::Null);
+        match &field.kind {
+            Kind::Text => *slot = text(bytes)?.into(),
+            Kind::Texts => match slot {
+                Value::Array(list) => list.push(text(bytes)?.into()),
+                slot => *slot = vec![text(bytes)?].into(),
+            },
+            Kind::Pairs => {
+                let (key, value) = read_pair(bytes)?;
+                match slot {
+                    Value::Object(map) => {
+                        map.insert(key, value);
+                    }
+                    slot => *slot = Map::from_iter([(key, value)]).into(),
+                }
+            }
+            Kind::Message(fields) => *slot = read_message(bytes, fields)?.into(),
+        }
+    }
+    Some(message)
+}
+
+fn read_pair(bytes: &[u8]) -> Option<(String, Value)> {
+    let mut pair = (String::new(), Value::from(""));
+    let mut reader = Reader(bytes);
+    while let Some((number, value)) = reader.field()? {
+        match (number, value) {
+            (1, Wire::Bytes(bytes)) => pair.0 = text(bytes)?.to_owned(),
+            (2, Wire::Bytes(bytes)) => pair.1 = text(bytes)?.into(),
+            _ => {}
+        }
+    }
+    Some(pair)
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
+
+enum Wire<'a> {
+    Number,
+    Bytes(&'a [u8]),
+}
+
+/// What is left of a message.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// The next field; `Some(None)` at the end, `None` if this is no message.
+    fn field(&mut self) -> Option<Option<(u64, Wire<'a>)>> {
+        if self.0.is_empty() {
+            return Some(None);
+        }
+        let tag = self.varint()?;
+        let value = match tag & 7 {
+            0 => self.varint().map(|_| Wire::Number),
+            1 => self.take(8).map(|_| Wire::Number),
+            2 => {
+                let length = self.varint()?;
+                self.take(usize::try_from(length).ok()?).map(Wire::Bytes)
+            }
+            5 => self.take(4).map(|_| Wire::Number),
+            _ => None,
+        };
+        value.map(|value| Some((tag >> 3, value)))
+    }
+
+    fn varint(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.take(1)?[0];
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const NAMESPACE: &[Field] = &[Field::new(1, "metadata", Kind::Message(OBJECT_META))];
+
+    fn bytes(number: u8, content: &[u8]) -> Vec<u8> {
+        let mut field = vec![number << 3 | 2, u8::try_from(content.len()).unwrap()];
+        field.extend_from_slice(content);
+        field
+    }
+
+    fn envelope(metadata: &[Vec<u8>]) -> Vec<u8> {
+        let kind = [bytes(1, b"v1"), bytes(2, b"Namespace")].concat();
+        let object = bytes(1, &metadata.concat());
+        [MAGIC, &bytes(1, &kind), &bytes(2, &object)].concat()
+    }
+
+    #[test]
+    fn an_object_as_kubectl_sends_it() {
+        let label = |key: &[u8]| bytes(11, &[bytes(1, key), bytes(2, b"x")].concat());
+        // generateName is empty, field 7 is a number, field 8 an empty message.
+        let metadata = [
+            bytes(1, b"shop"),
+            bytes(2, b""),
+            vec![7 << 3, 0],
+            bytes(8, b""),
+            label(b"a"),
+            label(b"b"),
+        ];
+        assert_eq!(
+            decode(&envelope(&metadata), NAMESPACE).unwrap(),
+            json!({
+                "apiVersion": "v1", "kind": "Namespace",
+                "metadata": {"name": "shop", "labels": {"a": "x", "b": "x"}},
+            })
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(body in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = decode(&[MAGIC, &body].concat(), NAMESPACE);
+            let _ = decode(&envelope(&[body]), NAMESPACE);
+        }
+    }
+}
