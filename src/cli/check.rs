@@ -1,22 +1,24 @@
 //! `podnet check`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
 use crate::cluster;
 use crate::insight::check::{Fabric, Report, check, gather};
-use crate::lab::enter::{Target, run_inside};
 
 use super::client::runtime;
+use super::inside::podnet_inside;
 use super::{Format, LabArg, print_structured};
 
 /// More endpoints than this are shown node by node.
 const WIDEST_MATRIX: usize = 24;
 /// More failures than this are counted, not listed.
 const MOST_LISTED: usize = 20;
+/// What pods that are just being started get to be there.
+const STARTING: Duration = Duration::from_secs(2);
 /// 2: could not tell.
 const UNKNOWN: u8 = 2;
 
@@ -46,17 +48,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn outside(args: &Args) -> anyhow::Result<ExitCode> {
     let lab = args.lab.live_dir()?;
-    let mut command = Command::new(std::env::current_exe()?);
     let format = match args.output {
         Format::Table => "table",
         Format::Json => "json",
         Format::Yaml => "yaml",
     };
-    command.args(["check", "--inside", "--output", format]);
-    let status = run_inside(&lab, &Target::Lab, &mut command)?;
-    let code = status.code().or(status.signal().map(|s| 128 + s));
-    let code = code.and_then(|code| u8::try_from(code).ok());
-    Ok(ExitCode::from(code.unwrap_or(UNKNOWN)))
+    podnet_inside(&lab, &["check", "--inside", "--output", format])
 }
 
 fn inside(args: &Args) -> anyhow::Result<ExitCode> {
@@ -64,7 +61,8 @@ fn inside(args: &Args) -> anyhow::Result<ExitCode> {
     raise_descriptor_limit();
     let (fabric, report) = runtime()?.block_on(async {
         let client = cluster::connect(&lab.kubeconfig_inside()).await?;
-        let fabric = gather(&lab, &client).await?;
+        let deadline = tokio::time::Instant::now() + STARTING;
+        let fabric = gather(&lab, &client, deadline).await?;
         let report = check(&fabric).await;
         anyhow::Ok((fabric, report))
     })?;

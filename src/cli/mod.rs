@@ -11,8 +11,10 @@ mod client;
 mod demo;
 mod doctor;
 mod down;
+mod inside;
 mod node;
 mod ready;
+mod settle;
 mod shell;
 mod status;
 mod up;
@@ -71,6 +73,8 @@ enum Command {
     Server(server::Args),
     /// Be a node: claim a range, build its bridge, route to the other nodes
     Agent(crate::agent::Args),
+    #[command(hide = true)]
+    Settle(settle::Args),
     #[command(hide = true)]
     Supervise(SuperviseArgs),
     #[command(hide = true)]
@@ -167,6 +171,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Node(command) => node::run(&command),
         Command::Server(args) => serve(args),
         Command::Agent(args) => agent::run(args),
+        Command::Settle(args) => settle::run(&args),
         Command::Supervise(args) => {
             let name = args.lab.name()?;
             if args.init {

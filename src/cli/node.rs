@@ -12,7 +12,11 @@ use crate::lab::topology::{NodeEntry, TopologyError, parse_label};
 use crate::model::NodeName;
 
 use super::ready::Wait;
+use super::settle::wait_until_settled;
 use super::{LabArg, client};
+
+/// How long the other nodes may take to forget one that was removed.
+const REMOVAL_PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -72,6 +76,7 @@ fn add(lab: &LabArg, node: NodeEntry, patience: Duration) -> anyhow::Result<Exit
         };
         wait.nodes([name].into()).await
     })?;
+    wait_until_settled(&dir, deadline)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -90,6 +95,10 @@ fn remove(lab: &LabArg, name: &str) -> anyhow::Result<ExitCode> {
         client::forget_nodes(&client, &[name.to_owned()]).await
     })?;
     eprintln!("node {name} is removed");
+    // It is gone whether or not the others have taken note.
+    if let Err(error) = wait_until_settled(&dir, Instant::now() + REMOVAL_PATIENCE) {
+        eprintln!("warning: {error:#}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,7 +1,6 @@
 //! `podnet shell`.
 
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitCode, ExitStatus};
+use std::process::{Command, ExitCode};
 
 use crate::lab::LabDir;
 use crate::lab::control::Status;
@@ -9,6 +8,7 @@ use crate::lab::enter::{Target, run_inside};
 use crate::model::{NodeName, PodName};
 
 use super::LabArg;
+use super::inside::exit_code;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -65,10 +65,4 @@ fn shell(place: &str) -> Command {
     let mut command = Command::new(program);
     command.env("PS1", format!("[{place}] \\w \\$ "));
     command
-}
-
-/// As a shell reports it: the code, or 128 and the signal's number.
-fn exit_code(status: ExitStatus) -> u8 {
-    let code = status.code().or(status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }

@@ -13,6 +13,7 @@ use crate::lab::topology::{LabFile, LabName, NodeMasks, Overrides};
 use crate::lab::{LabDir, export};
 use crate::model::NodeName;
 
+use super::settle::wait_until_settled;
 use super::{client, ready, status};
 
 #[derive(Debug, clap::Args)]
@@ -60,6 +61,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     client::runtime()?
         .block_on(settle(&brought, deadline))
         .with_context(|| format!("lab {} did not get ready", brought.dir.name()))?;
+    wait_until_settled(&brought.dir, deadline)?;
     if args.export_netns {
         export(&brought.dir)?;
     }

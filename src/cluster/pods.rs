@@ -72,6 +72,13 @@ pub enum PodState {
     },
 }
 
+impl PodView {
+    /// Whether its node is to have it.
+    pub fn is_wanted(&self) -> bool {
+        self.node.is_some() && !self.finished && self.deletion_grace_seconds.is_none()
+    }
+}
+
 /// # Errors
 /// Says which field is missing.
 pub fn pod_view(pod: &Pod) -> Result<PodView, String> {

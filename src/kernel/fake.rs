@@ -15,8 +15,8 @@ use nix::errno::Errno;
 use crate::ipam;
 use crate::model::{AttachmentId, LinkName, Mac, PodName, Slot};
 use crate::plan::{
-    BRIDGE, Neighbour, Observed, ObservedBridge, Op, PROMOTE_SECONDARIES, PROTOCOL, Port, Route,
-    Uplink,
+    BRIDGE, BRIDGE_WITHOUT_IPV6, Neighbour, Observed, ObservedBridge, Op, PROMOTE_SECONDARIES,
+    PROTOCOL, Port, Route, Uplink,
 };
 
 use super::attach::taken;
@@ -24,6 +24,9 @@ use super::{Attach, Kernel, KernelError};
 
 /// `BR_MAX_PORTS` less port 0 (net/bridge/br_private.h).
 const MAX_PORTS: usize = 1023;
+
+/// Settings that come and go with the bridge.
+const OF_BRIDGE: [&str; 2] = [PROMOTE_SECONDARIES, BRIDGE_WITHOUT_IPV6];
 
 #[derive(Default)]
 pub struct Fake {
@@ -191,7 +194,7 @@ impl State {
     fn apply(&mut self, op: &Op) -> Result<(), Errno> {
         match op {
             Op::SetSysctl(sysctl) => {
-                if sysctl.key == PROMOTE_SECONDARIES && !self.links.contains_key(BRIDGE) {
+                if OF_BRIDGE.contains(&sysctl.key) && !self.links.contains_key(BRIDGE) {
                     return Err(Errno::ENOENT);
                 }
                 self.sysctls.insert(sysctl.key, sysctl.value.to_owned());
@@ -404,7 +407,7 @@ impl State {
         self.neighbours.retain(|(device, _), _| device != name);
         self.routes.retain(|r| r.route.device.as_str() != name);
         if name == BRIDGE {
-            self.sysctls.remove(PROMOTE_SECONDARIES);
+            self.sysctls.retain(|key, _| !OF_BRIDGE.contains(key));
         }
         for link in self.links.values_mut() {
             if link.master.as_deref() == Some(name) {

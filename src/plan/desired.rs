@@ -9,7 +9,9 @@ use ipnetwork::IpNetwork;
 use crate::ipam;
 use crate::model::{Family, LinkName, Mac, NodeCidrs, NodeName, Slot};
 
-use super::state::{Bridge, Desired, Neighbour, PROMOTE_SECONDARIES, Route, Sysctl, Uplink};
+use super::state::{
+    BRIDGE_WITHOUT_IPV6, Bridge, Desired, Neighbour, PROMOTE_SECONDARIES, Route, Sysctl, Uplink,
+};
 
 /// This node.
 #[derive(Clone, Debug)]
@@ -129,9 +131,14 @@ fn sysctls(cidrs: &NodeCidrs) -> BTreeSet<Sysctl> {
         (Family::V4, PROMOTE_SECONDARIES),
         (Family::V6, "net.ipv6.conf.all.forwarding"),
     ];
-    per_family
+    let mut all: BTreeSet<Sysctl> = per_family
         .into_iter()
         .filter(|(family, _)| cidrs.has(*family))
         .map(|(_, key)| Sysctl { key, value: "1" })
-        .collect()
+        .collect();
+    all.insert(Sysctl {
+        key: BRIDGE_WITHOUT_IPV6,
+        value: if cidrs.has(Family::V6) { "0" } else { "1" },
+    });
+    all
 }

@@ -11,7 +11,9 @@ use crate::ipam;
 use crate::model::Slot;
 
 use super::op::{Op, Plan};
-use super::state::{BRIDGE_NAME, Bridge, Desired, Neighbour, Observed, Port, Route};
+use super::state::{
+    BRIDGE_NAME, BRIDGE_WITHOUT_IPV6, Bridge, Desired, Neighbour, Observed, Port, Route, Sysctl,
+};
 
 /// Pure and total. `diff` of a state that was reached is empty.
 pub fn diff(desired: &Desired, observed: &Observed) -> Plan {
@@ -19,7 +21,11 @@ pub fn diff(desired: &Desired, observed: &Observed) -> Plan {
     if let Some(bridge) = &desired.bridge {
         build_bridge(bridge, observed, &mut plan);
     }
-    set_sysctls(desired, observed, &mut plan);
+    let (last, first): (Vec<&Sysctl>, Vec<&Sysctl>) = desired
+        .sysctls
+        .iter()
+        .partition(|s| takes_addresses_along(s));
+    set_sysctls(&first, observed, &mut plan);
     let mut strange = Vec::new();
     if let Some(bridge) = &desired.bridge {
         strange = set_addresses(bridge, observed, &mut plan);
@@ -47,6 +53,7 @@ pub fn diff(desired: &Desired, observed: &Observed) -> Plan {
             .copied()
             .map(Op::Retire),
     );
+    set_sysctls(&last, observed, &mut plan);
     remove_bridge(desired, observed, &mut plan);
     plan
 }
@@ -64,11 +71,16 @@ fn unflushed_neighbours<'a>(desired: &Desired, observed: &'a Observed) -> BTreeS
 }
 
 /// After the bridge is there, since some of them are its own.
-fn set_sysctls(desired: &Desired, observed: &Observed, plan: &mut Plan) {
-    for sysctl in &desired.sysctls {
+/// Switching IPv6 off flushes what the plan would then fail to delete.
+fn takes_addresses_along(sysctl: &Sysctl) -> bool {
+    sysctl.key == BRIDGE_WITHOUT_IPV6 && sysctl.value == "1"
+}
+
+fn set_sysctls(wanted: &[&Sysctl], observed: &Observed, plan: &mut Plan) {
+    for sysctl in wanted {
         let current = observed.sysctls.get(sysctl.key).map(String::as_str);
         if current != Some(sysctl.value) {
-            plan.push(Op::SetSysctl(sysctl.clone()));
+            plan.push(Op::SetSysctl((*sysctl).clone()));
         }
     }
 }

@@ -15,6 +15,6 @@ pub use desired::{Complaint, NodeConfig, Peer, desired};
 pub use diff::diff;
 pub use op::{Op, Plan};
 pub use state::{
-    BRIDGE, BRIDGE_NAME, Bridge, DEAD_GROUP, Desired, GROUP, Neighbour, Observed, ObservedBridge,
-    PROMOTE_SECONDARIES, PROTOCOL, Port, Route, Sysctl, Uplink,
+    BRIDGE, BRIDGE_NAME, BRIDGE_WITHOUT_IPV6, Bridge, DEAD_GROUP, Desired, GROUP, Neighbour,
+    Observed, ObservedBridge, PROMOTE_SECONDARIES, PROTOCOL, Port, Route, Sysctl, Uplink,
 };

@@ -14,6 +14,9 @@ pub const BRIDGE_NAME: LinkName = LinkName::constant(BRIDGE);
 /// So that deleting a stranger's IPv4 address from the bridge does not take ours
 /// along, which Linux does when the stranger's was there first (`inet_del_ifa`).
 pub const PROMOTE_SECONDARIES: &str = "net.ipv4.conf.cbr0.promote_secondaries";
+/// A bridge without an IPv6 address has no use for IPv6, and would believe what
+/// a pod says in router advertisements.
+pub const BRIDGE_WITHOUT_IPV6: &str = "net.ipv6.conf.cbr0.disable_ipv6";
 /// Our number in `rtm_protocol` and `NDA_PROTOCOL`: what carries it is ours,
 /// what does not is never touched. Unassigned in linux/rtnetlink.h.
 pub const PROTOCOL: u8 = 112;

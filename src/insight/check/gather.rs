@@ -1,23 +1,29 @@
 //! What there is to check: nodes, pods, and the namespaces they live in.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::Client;
 use thiserror::Error;
+use tokio::time::Instant;
 
 use crate::cluster::{self, ApiError, NodeView, PodView};
+use crate::insight::node_netns;
 use crate::ipam;
 use crate::kernel::linux::{Linux, in_netns};
 use crate::kernel::{Kernel, KernelError};
 use crate::lab::LabDir;
-use crate::lab::control::{Channel, ControlError, NamespaceKind, Place, Reply, Request};
+use crate::lab::control::ControlError;
 use crate::model::{NodeName, PodName};
 use crate::plan::Observed;
 use crate::pod::{FoundSandbox, find_sandboxes};
+
+/// Between two looks at pods that are being started.
+const PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Error)]
 pub enum GatherError {
@@ -60,20 +66,48 @@ pub struct Fabric {
     pub endpoints: Arc<[Endpoint]>,
 }
 
-/// Read everything that a check needs, in the lab's own PID namespace.
-pub async fn gather(lab: &LabDir, client: &Client) -> Result<Fabric, GatherError> {
+impl Fabric {
+    /// Whether every pod that should be there can be tried.
+    pub fn is_complete(&self) -> bool {
+        let there = |pod: &PodView| {
+            let name = pod.pod.to_string();
+            self.endpoints.iter().any(|endpoint| endpoint.name == name)
+        };
+        self.pods.iter().filter(|pod| pod.is_wanted()).all(there)
+    }
+}
+
+/// Read everything that a check needs, in the lab's own PID namespace. Pods that
+/// are just being started get until `deadline` to be there.
+pub async fn gather(
+    lab: &LabDir,
+    client: &Client,
+    deadline: Instant,
+) -> Result<Fabric, GatherError> {
+    loop {
+        let fabric = gather_once(lab, client).await?;
+        if fabric.is_complete() || Instant::now() >= deadline {
+            return Ok(fabric);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn gather_once(lab: &LabDir, client: &Client) -> Result<Fabric, GatherError> {
     let views = cluster::list_nodes(client).await?;
     let pods = cluster::list_pods(client).await?;
-    let running: BTreeMap<&str, &PodView> = pods
+    let wanted: BTreeSet<&str> = pods
         .iter()
-        .filter(|pod| pod.phase == "Running" && pod.deletion_grace_seconds.is_none())
-        .map(|pod| (pod.uid.as_str(), pod))
+        .filter(|pod| pod.is_wanted())
+        .map(|pod| pod.uid.as_str())
         .collect();
     let mut nodes = Vec::new();
     let mut endpoints = Vec::new();
     let mut pod_endpoints = Vec::new();
     for view in views {
-        let netns = node_netns(lab, &view.name)?;
+        let Some(netns) = node_netns(lab, &view.name)? else {
+            continue;
+        };
         let fail = |source| GatherError::Kernel {
             node: view.name.clone(),
             source,
@@ -85,10 +119,8 @@ pub async fn gather(lab: &LabDir, client: &Client) -> Result<Fabric, GatherError
             node: view.name.clone(),
             source,
         })?;
-        for sandbox in &found {
-            let pod = running.get(sandbox.uid.as_str());
-            pod_endpoints.extend(pod.and_then(|_| pod_endpoint(&view, &observed, sandbox)));
-        }
+        let of_pods = found.iter().filter(|s| wanted.contains(s.uid.as_str()));
+        pod_endpoints.extend(of_pods.filter_map(|s| pod_endpoint(&view, &observed, s)));
         endpoints.push(node_endpoint(&view, netns));
         nodes.push(NodeState {
             view,
@@ -103,22 +135,6 @@ pub async fn gather(lab: &LabDir, client: &Client) -> Result<Fabric, GatherError
         pods,
         endpoints: endpoints.into(),
     })
-}
-
-fn node_netns(lab: &LabDir, node: &NodeName) -> Result<OwnedFd, GatherError> {
-    let channel = Channel::connect(lab)?.ok_or(ControlError::Gone)?;
-    let of = Place::Node {
-        name: node.to_string(),
-    };
-    let (reply, descriptors) = channel.ask(&Request::Namespaces { of })?;
-    let Reply::Namespaces(kinds) = reply else {
-        return Err(ControlError::Gone.into());
-    };
-    let net = kinds
-        .into_iter()
-        .zip(descriptors)
-        .find(|(kind, _)| *kind == NamespaceKind::Net);
-    net.map(|(_, fd)| fd).ok_or(ControlError::Gone.into())
 }
 
 fn node_endpoint(view: &NodeView, netns: OwnedFd) -> Endpoint {

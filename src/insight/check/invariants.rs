@@ -179,8 +179,7 @@ fn links(fabric: &Fabric) -> Vec<String> {
             }
         }
     }
-    let running = fabric.pods.iter().filter(|pod| pod.phase == "Running");
-    for pod in running.filter(|pod| pod.deletion_grace_seconds.is_none()) {
+    for pod in fabric.pods.iter().filter(|pod| pod.is_wanted()) {
         broken.extend(unplugged(fabric, pod));
     }
     broken
@@ -191,7 +190,7 @@ fn unplugged(fabric: &Fabric, pod: &PodView) -> Option<String> {
     let Some(node) = fabric.nodes.iter().find(is_its) else {
         let node = pod.node.as_deref().unwrap_or("none");
         return Some(format!(
-            "pod {} runs on node {node}, which is not there",
+            "pod {} is bound to node {node}, which is not there",
             pod.pod
         ));
     };
@@ -203,7 +202,7 @@ fn unplugged(fabric: &Fabric, pod: &PodView) -> Option<String> {
     let name = &node.view.name;
     match node.observed.ports.iter().find_map(of_pod) {
         None => Some(format!(
-            "pod {} runs on node {name} without a link",
+            "pod {} is bound to node {name} and has no link there",
             pod.pod
         )),
         Some(slot) => {

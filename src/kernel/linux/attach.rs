@@ -204,8 +204,11 @@ pub fn detach(socket: &mut Socket, id: &AttachmentId) -> Result<Option<Slot>, Ke
     let name = name(&link).unwrap_or_default();
     let mut requests = bury(link.header.index, name);
     requests.push(message::delete_alternative_name(link.header.index, id));
-    socket.batch(&requests)?;
-    Ok(Slot::of_link(name))
+    match socket.batch(&requests) {
+        // Its namespace died in between, and took it along.
+        Err(error) if error.refusal() == Refusal::NoDevice => Ok(Slot::of_link(name)),
+        done => done.map(|()| Slot::of_link(name)),
+    }
 }
 
 fn lookup(socket: &mut Socket, id: &AttachmentId) -> Result<Option<LinkMessage>, KernelError> {

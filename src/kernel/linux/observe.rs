@@ -20,18 +20,19 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use crate::kernel::{KernelError, Refusal};
 use crate::model::{LinkName, Mac, PodName, Slot};
 use crate::plan::{
-    BRIDGE, DEAD_GROUP, Neighbour, Observed, ObservedBridge, PROMOTE_SECONDARIES, PROTOCOL, Port,
-    Route, Uplink,
+    BRIDGE, BRIDGE_WITHOUT_IPV6, DEAD_GROUP, Neighbour, Observed, ObservedBridge,
+    PROMOTE_SECONDARIES, PROTOCOL, Port, Route, Uplink,
 };
 
 use super::socket::Socket;
 use super::sysctl;
 
 /// Every sysctl that a plan may set.
-const SYSCTLS: [&str; 3] = [
+const SYSCTLS: [&str; 4] = [
     "net.ipv4.ip_forward",
     "net.ipv6.conf.all.forwarding",
     PROMOTE_SECONDARIES,
+    BRIDGE_WITHOUT_IPV6,
 ];
 
 pub fn observe(socket: &mut Socket, node_addresses: &[IpAddr]) -> Result<Observed, KernelError> {

@@ -2,12 +2,19 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 
 use crate::kernel::KernelError;
 
-/// `net.ipv4.ip_forward` → its value without the line's end.
+const IPV6: &str = "/proc/sys/net/ipv6";
+
+/// `net.ipv4.ip_forward` → its value without the line's end. A kernel without
+/// IPv6 has it switched off everywhere.
 pub fn read(key: &str) -> io::Result<String> {
-    fs::read_to_string(path(key)).map(|text| text.trim_end().to_owned())
+    match fs::read_to_string(path(key)) {
+        Err(_) if key.ends_with("disable_ipv6") && !Path::new(IPV6).exists() => Ok("1".to_owned()),
+        read => read.map(|text| text.trim_end().to_owned()),
+    }
 }
 
 pub fn write(key: &str, value: &str) -> Result<(), KernelError> {

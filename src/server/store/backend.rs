@@ -59,15 +59,31 @@ pub struct RedbBackend {
 }
 
 impl RedbBackend {
+    /// Opens the store, or makes an empty one. A new one is made under another name first: who is
+    /// killed on the way leaves no file that nobody can open.
     pub fn open(path: &Path) -> Result<RedbBackend, StoreError> {
-        Database::builder()
+        let failed = |source| StoreError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        if !path.exists() {
+            let unfinished = path.with_added_extension("new");
+            let made = std::fs::remove_file(&unfinished)
+                .or_else(|error| match error.kind() {
+                    std::io::ErrorKind::NotFound => Ok(()),
+                    _ => Err(error),
+                })
+                .map_err(|error| redb::DatabaseError::Storage(error.into()))
+                .and_then(|()| Database::create(&unfinished));
+            drop(made.map_err(failed)?);
+            std::fs::rename(&unfinished, path)
+                .map_err(|error| failed(redb::DatabaseError::Storage(error.into())))?;
+        }
+        let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
-            .create(path)
-            .map(|database| RedbBackend { database })
-            .map_err(|source| StoreError::Open {
-                path: path.to_owned(),
-                source,
-            })
+            .open(path)
+            .map_err(failed)?;
+        Ok(RedbBackend { database })
     }
 
     fn read(&self) -> Result<Loaded, redb::Error> {

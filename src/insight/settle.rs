@@ -1,0 +1,111 @@
+//! Waiting for a change of nodes to have reached every node's kernel.
+//!
+//! A node is Ready when its own plan is applied. That the others have a route to
+//! it is another matter, and the kernel is who knows.
+
+use std::collections::BTreeSet;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use ipnetwork::IpNetwork;
+use kube::Client;
+use thiserror::Error;
+use tokio::time::Instant;
+
+use crate::cluster::{self, ApiError, NodeView};
+use crate::kernel::linux::{Linux, in_netns};
+use crate::kernel::{Kernel, KernelError};
+use crate::lab::LabDir;
+use crate::lab::control::ControlError;
+use crate::model::NodeName;
+
+use super::node_netns;
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(5);
+
+#[derive(Debug, Error)]
+pub enum SettleError {
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    #[error("node {node}: {source}")]
+    Kernel { node: NodeName, source: KernelError },
+    #[error("node {node} does not route as it should: {what}; its agent.log says why")]
+    TooLate { node: NodeName, what: String },
+}
+
+/// Returns when every node has a route to every other node's ranges, and to no
+/// other range.
+pub async fn settle(lab: &LabDir, client: &Client, deadline: Instant) -> Result<(), SettleError> {
+    let nodes = cluster::list_nodes(client).await?;
+    for node in &nodes {
+        let Some(kernel) = open(lab, &node.name)? else {
+            continue;
+        };
+        let wanted = ranges(nodes.iter().filter(|other| other.name != node.name));
+        loop {
+            let found = routed(&kernel, &node.name)?;
+            if found == wanted {
+                break;
+            }
+            if Instant::now() >= deadline {
+                let node = node.name.clone();
+                return Err(SettleError::TooLate {
+                    node,
+                    what: difference(&wanted, &found),
+                });
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+    Ok(())
+}
+
+fn open(lab: &LabDir, node: &NodeName) -> Result<Option<Linux>, SettleError> {
+    let Some(netns) = node_netns(lab, node)? else {
+        return Ok(None);
+    };
+    in_netns(netns.as_fd(), Linux::open)
+        .and_then(|opened| opened)
+        .map(Some)
+        .map_err(|source| SettleError::Kernel {
+            node: node.clone(),
+            source,
+        })
+}
+
+fn ranges<'a>(nodes: impl Iterator<Item = &'a NodeView>) -> BTreeSet<IpNetwork> {
+    nodes
+        .filter(|node| !node.addresses.is_empty())
+        .filter_map(|node| node.cidrs.as_ref())
+        .flat_map(|cidrs| cidrs.iter())
+        .collect()
+}
+
+fn routed(kernel: &Linux, node: &NodeName) -> Result<BTreeSet<IpNetwork>, SettleError> {
+    let observed = kernel.observe(&[]).map_err(|source| SettleError::Kernel {
+        node: node.clone(),
+        source,
+    })?;
+    Ok(observed.routes.iter().map(|r| r.destination).collect())
+}
+
+fn difference(wanted: &BTreeSet<IpNetwork>, found: &BTreeSet<IpNetwork>) -> String {
+    let list = |set: Vec<&IpNetwork>| {
+        let texts: Vec<String> = set.iter().map(|network| network.to_string()).collect();
+        texts.join(", ")
+    };
+    let missing: Vec<&IpNetwork> = wanted.difference(found).collect();
+    let extra: Vec<&IpNetwork> = found.difference(wanted).collect();
+    match (missing.is_empty(), extra.is_empty()) {
+        (false, true) => format!("no route to {}", list(missing)),
+        (true, _) => format!("a route to {}, which no node has", list(extra)),
+        (false, false) => format!(
+            "no route to {}, and one to {}, which no node has",
+            list(missing),
+            list(extra)
+        ),
+    }
+}
