@@ -33,6 +33,9 @@ use crate::lab::topology::{DEFAULT_NAME, LabName, TopologyError};
 use crate::server;
 
 const USAGE: u8 = 2;
+/// What is logged without PODNET_LOG. Connections that end are told by whoever
+/// used them.
+const LOGGED: &str = "info,kube_client=error,kube_runtime=error";
 
 /// A Kubernetes-style pod network on one Linux box.
 #[derive(Debug, Parser)]
@@ -135,7 +138,7 @@ struct SuperviseArgs {
 
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_env("PODNET_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("PODNET_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

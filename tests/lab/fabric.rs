@@ -135,6 +135,50 @@ fn drift_is_repaired() {
     assert!(!stranger.contains("10.99.0.1"), "{stranger}");
 }
 
+/// The pod's side: no notification leaves its namespace.
+#[test]
+fn what_nobody_notices_is_repaired_by_the_resync() {
+    let place = Place::new();
+    place.ok(&["up", "--nodes", "1"]);
+    run_pods(&place, &[("web", "node-1")]);
+    place.ok(&[
+        "shell", "web", "--", "ip", "address", "flush", "dev", "eth0",
+    ]);
+    assert_eq!(place.podnet(&["check"]).status.code(), Some(1));
+    comes_to_hold(&place);
+    let shown = place.ok(&["shell", "web", "--", "ip", "route"]);
+    assert!(shown.contains("default via 10.244.0.1"), "{shown}");
+}
+
+#[test]
+fn a_dry_run_prints_what_would_be_done_and_does_nothing() {
+    let place = Place::new();
+    place.ok(&["up", "--nodes", "2"]);
+    let agent = |name: &str, flags: &str| {
+        let podnet = env!("CARGO_BIN_EXE_podnet");
+        let script = format!(
+            "{podnet} agent --dry-run --kubeconfig $KUBECONFIG --node-name {name} \
+             --node-ip 172.30.0.11 {flags}"
+        );
+        node_sh(&place, "node-1", &script)
+    };
+    assert_eq!(
+        agent("node-1", "--static-neighbours"),
+        "",
+        "nothing is left to do"
+    );
+    let plan = agent("node-9", "");
+    for line in [
+        "# node node-9 has no range yet; this assumes 10.244.8.0/24",
+        "ip address add 10.244.8.1/24 dev cbr0",
+        "ip address delete 10.244.0.1/24 dev cbr0",
+        "ip route add 10.244.0.0/24 via 172.30.0.11 dev eth0 proto 112",
+    ] {
+        assert!(plan.lines().any(|found| found == line), "{line} in {plan}");
+    }
+    comes_to_hold(&place);
+}
+
 #[test]
 fn strangers_are_left_alone() {
     let place = Place::new();
