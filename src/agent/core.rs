@@ -5,34 +5,31 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use jiff::Timestamp;
+use futures::{FutureExt, StreamExt};
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::cluster::{
-    self, Change, Health, NodeView, PodView, Registration, watch_nodes, watch_pods,
-};
+use crate::cluster::{Change, Health, NodeView, Registration, watch_nodes, watch_pods};
 use crate::kernel::linux::{Linux, Monitor};
 use crate::model::NodeCidrs;
 use crate::plan::{BRIDGE_NAME, Observed};
 
 use super::config::Config;
-use super::event::{Event, Job};
+use super::event::Event;
 use super::fabric::Fabric;
 use super::jobs::Jobs;
 use super::membership::{self, Membership, join, peers};
-use super::pods::{Phase, Pods, Step};
+use super::pods::{Phase, Pods};
 use super::runtime::PodRuntime;
+use super::standing::{Role, Standing};
 use super::{AgentError, EXIT_NODE_DELETED};
 
 /// The kernel is looked at no more often than this, however much it changes.
 const LOOK_GAP: Duration = Duration::from_millis(100);
 /// After a refusal the plan is made anew this soon.
-const RETRY_LOOK: Duration = Duration::from_secs(1);
+pub(super) const RETRY_LOOK: Duration = Duration::from_secs(1);
 /// Dead links are reaped when there are this many, or at the next quiet look.
 const REAP_BATCH: usize = 100;
 
@@ -67,47 +64,49 @@ pub async fn run<R: PodRuntime>(
     if !adopted.is_empty() {
         info!("found {} pods of an earlier agent", adopted.len());
     }
+    let role = match &runtime {
+        Some(_) => Role::Kubelet,
+        None => Role::Network,
+    };
     let agent = Agent {
+        standing: Standing::new(client.clone(), ours, role),
         jobs: Jobs::new(client.clone(), runtime.map(Arc::new), cidrs.clone())?,
         pods: Pods::new(adopted),
         client,
         uid: uid.into(),
         cidrs,
         fabric,
-        ours,
-        config,
         nodes: BTreeMap::new(),
         listing: None,
         listed: false,
-        told: None,
-        telling: JoinSet::new(),
         look_at: Some(Instant::now()),
         looked_at: Instant::now(),
+        mend_at: Instant::now() + config.resync,
+        config,
         observed: None,
     };
     agent.run(terminate).await
 }
 
-struct Agent<R: PodRuntime> {
-    config: Config,
+pub(super) struct Agent<R: PodRuntime> {
+    pub(super) config: Config,
     client: Client,
-    ours: Registration,
     uid: Arc<str>,
-    cidrs: NodeCidrs,
+    pub(super) cidrs: NodeCidrs,
     fabric: Fabric,
     nodes: BTreeMap<String, NodeView>,
     /// Nodes of a listing that is not complete yet.
     listing: Option<BTreeMap<String, NodeView>>,
     /// Whether all nodes were seen once.
     listed: bool,
-    pods: Pods<R::Sandbox>,
-    jobs: Jobs<R>,
-    /// What the node's own object says; `None` until it was written.
-    told: Option<Health>,
-    telling: JoinSet<Result<(), cluster::ApiError>>,
+    pub(super) pods: Pods<R::Sandbox>,
+    pub(super) jobs: Jobs<R>,
+    standing: Standing,
     look_at: Option<Instant>,
     looked_at: Instant,
-    observed: Option<Observed>,
+    /// When every pod's own side is to be set right again.
+    mend_at: Instant,
+    pub(super) observed: Option<Observed>,
 }
 
 /// Whether to go on.
@@ -129,21 +128,23 @@ impl<R: PodRuntime> Agent<R> {
             true => watch_pods(&self.client, &self.config.node).left_stream(),
             false => futures::stream::pending().right_stream(),
         });
-        let alive = membership::keep_alive(
-            self.client.clone(),
-            self.config.node.clone(),
-            Arc::clone(&self.uid),
-        );
-        let mut alive = std::pin::pin!(alive);
+        // Where somebody else runs the pods, that one's kubelet keeps the node alive.
+        let mut alive = std::pin::pin!(match self.jobs.runs_pods() {
+            true => membership::keep_alive(
+                self.client.clone(),
+                self.config.node.clone(),
+                Arc::clone(&self.uid),
+            )
+            .left_future(),
+            false => std::future::pending().right_future(),
+        });
         loop {
             let due = self.due();
             let event = tokio::select! {
                 Some(change) = nodes.next() => Event::Node(change),
                 Some(change) = pods.next() => Event::Pod(change),
-                Some(job) = self.jobs.next() => Event::Job(job),
-                Some(told) = self.telling.join_next() => {
-                    Event::Told(told.unwrap_or(Ok(())))
-                }
+                Some(job) = self.jobs.next() => Event::Job(job.map_err(AgentError::Job)?),
+                Some(told) = self.standing.written() => Event::Told(told.map_err(AgentError::Job)?),
                 changed = monitor.changed() => {
                     changed?;
                     Event::Kernel
@@ -162,7 +163,7 @@ impl<R: PodRuntime> Agent<R> {
     }
 
     fn due(&self) -> Instant {
-        let resync = self.looked_at + self.config.resync;
+        let resync = (self.looked_at + self.config.resync).min(self.mend_at);
         self.look_at.map_or(resync, |at| at.min(resync))
     }
 
@@ -173,11 +174,11 @@ impl<R: PodRuntime> Agent<R> {
             Event::Job(job) => self.on_job(job),
             Event::Kernel => self.look_soon(Duration::ZERO),
             Event::Tick => self.on_tick(),
-            Event::Told(Ok(())) => {}
-            Event::Told(Err(error)) => {
-                warn!("{error}");
-                self.told = None;
-                self.look_soon(RETRY_LOOK);
+            Event::Told(told) => {
+                if let Err(error) = self.standing.note(told) {
+                    warn!("{error}");
+                    self.look_soon(RETRY_LOOK);
+                }
             }
             Event::Stop => return Ok(Outcome::Stop),
         }
@@ -194,10 +195,16 @@ impl<R: PodRuntime> Agent<R> {
             }
             Change::Listed => {
                 self.nodes = self.listing.take().unwrap_or_default();
+                if let Some(own) = self.nodes.get(&*self.uid) {
+                    self.standing.check(own.ready);
+                }
                 self.listed = true;
                 self.look_soon(Duration::ZERO);
             }
             Change::Set(node) => {
+                if *node.uid == *self.uid {
+                    self.standing.check(node.ready);
+                }
                 let routed = |n: &NodeView| (n.cidrs.clone(), n.addresses.clone(), n.mac);
                 let before = self.nodes.insert(node.uid.clone(), node.clone());
                 if before.as_ref().map(routed) != Some(routed(&node)) {
@@ -219,178 +226,19 @@ impl<R: PodRuntime> Agent<R> {
         }
     }
 
-    fn on_pod(&mut self, change: Change<PodView>) {
-        match change {
-            Change::Listing => self.pods.begin_listing(),
-            Change::Found(view) | Change::Set(view) => {
-                let uid = view.uid.clone();
-                self.pods.set(view, Timestamp::now());
-                self.advance(&uid);
-            }
-            Change::Listed => {
-                let (missing, orphans) = self.pods.end_listing();
-                for (pod, sandbox) in orphans {
-                    info!("pod {pod} is gone; ending its sandbox");
-                    self.jobs.stop_orphan(sandbox);
-                }
-                for uid in missing {
-                    self.pods.forget(&uid);
-                    self.advance(&uid);
-                }
-            }
-            Change::Gone(uid) => {
-                self.pods.forget(&uid);
-                self.advance(&uid);
-            }
-        }
-    }
-
-    /// Start the job that brings one pod a step on, if there is one to do.
-    fn advance(&mut self, uid: &str) {
-        if self.observed.is_none() {
-            // There is no bridge to plug into yet; the first look comes back to it.
-            return;
-        }
-        let Some(entry) = self.pods.entries.get_mut(uid) else {
-            return;
-        };
-        match entry.next_step() {
-            Some(Step::Start { sandbox }) => {
-                let prefer = entry.preferred_slot(&self.cidrs);
-                let found = self.observed.as_ref();
-                self.jobs.start(entry.view.clone(), sandbox, prefer, found);
-            }
-            Some(Step::Stop { sandbox, grace }) => {
-                self.jobs
-                    .stop(&entry.view, sandbox, grace, !entry.forgotten);
-            }
-            None => {}
-        }
-        if entry.unreported && !entry.reporting && !entry.unwanted() {
-            let id = match &entry.phase {
-                Phase::Running { sandbox, .. } => self.jobs.container_id(sandbox),
-                _ => "",
-            };
-            if let Some(report) = entry.report(id, &self.cidrs, &self.config.addresses) {
-                entry.unreported = false;
-                entry.reporting = true;
-                self.jobs.report(entry.view.clone(), report);
-            }
-        }
-    }
-
-    fn advance_all(&mut self) {
-        let uids: Vec<String> = self.pods.entries.keys().cloned().collect();
-        for uid in uids {
-            self.advance(&uid);
-        }
-    }
-
-    fn on_job(&mut self, job: Job<R::Sandbox>) {
-        let uid = match job {
-            Job::Started {
-                uid,
-                sandbox,
-                result,
-            } => {
-                let Some(entry) = self.pods.entries.get_mut(&uid) else {
-                    return;
-                };
-                match (sandbox, result) {
-                    (Some(sandbox), Ok(slot)) => {
-                        entry.failures = 0;
-                        let id = self.jobs.container_id(&sandbox);
-                        entry.unreported = !entry.known_as(id, &self.cidrs, slot);
-                        self.jobs.watch(&uid, Arc::clone(&sandbox));
-                        entry.phase = Phase::Running {
-                            sandbox,
-                            slot,
-                            since: Timestamp::now(),
-                        };
-                    }
-                    (sandbox, result) => {
-                        let message = result.err().map_or_else(String::new, |e| e.to_string());
-                        warn!("pod {}: {message}", entry.view.pod);
-                        entry.failures += 1;
-                        entry.pausing = true;
-                        entry.unreported = true;
-                        self.jobs.retry(&uid, entry.retry_pause());
-                        entry.phase = Phase::Failed { sandbox, message };
-                    }
-                }
-                uid
-            }
-            Job::Ended { uid, container_id } => {
-                self.on_ended(&uid, &container_id);
-                uid
-            }
-            Job::Stopped { uid } => {
-                self.pods.entries.remove(&uid);
-                self.look_soon(RETRY_LOOK);
-                return;
-            }
-            Job::Reported { uid, result } => {
-                if let Some(entry) = self.pods.entries.get_mut(&uid) {
-                    entry.reporting = false;
-                    if let Err(error) = result {
-                        warn!("{error}");
-                        entry.unreported = true;
-                        self.jobs.retry(&uid, RETRY_LOOK);
-                        return;
-                    }
-                }
-                uid
-            }
-            Job::Retry { uid } => {
-                if let Some(entry) = self.pods.entries.get_mut(&uid) {
-                    entry.pausing = false;
-                }
-                uid
-            }
-        };
-        self.advance(&uid);
-    }
-
-    /// A sandbox that ends by itself is made again, with the same address if it
-    /// can be had.
-    fn on_ended(&mut self, uid: &str, container_id: &str) {
-        let Some(entry) = self.pods.entries.get_mut(uid) else {
-            return;
-        };
-        let Phase::Running { sandbox, slot, .. } = &entry.phase else {
-            return;
-        };
-        if self.jobs.container_id(sandbox) != container_id {
-            return;
-        }
-        warn!(
-            "pod {}: its sandbox ended; starting it again",
-            entry.view.pod
-        );
-        entry.view.address = crate::ipam::addresses(&self.cidrs, *slot)
-            .and_then(|addresses| addresses.first().copied());
-        self.jobs.free(container_id);
-        entry.restarts += 1;
-        entry.phase = Phase::Failed {
-            sandbox: None,
-            message: String::new(),
-        };
-    }
-
-    fn look_soon(&mut self, pause: Duration) {
+    pub(super) fn look_soon(&mut self, pause: Duration) {
         let at = (Instant::now() + pause).max(self.looked_at + LOOK_GAP);
         self.look_at = Some(self.look_at.map_or(at, |before| before.min(at)));
     }
 
     fn on_tick(&mut self) {
-        let resync = self.looked_at + self.config.resync <= Instant::now();
-        self.look();
-        if resync {
-            for entry in self.pods.entries.values() {
-                if let Phase::Running { sandbox, slot, .. } = &entry.phase {
-                    self.jobs.mend(&entry.view, Arc::clone(sandbox), *slot);
-                }
-            }
+        let now = Instant::now();
+        if self.mend_at <= now {
+            self.mend_at = now + self.config.resync;
+            self.mend_pods();
+        }
+        if self.look_at.is_none_or(|at| at <= now) {
+            self.look();
         }
     }
 
@@ -431,7 +279,7 @@ impl<R: PodRuntime> Agent<R> {
                 Health::NotReady("KernelUnreadable", error.to_string())
             }
         };
-        self.tell(health);
+        self.standing.tell(health);
     }
 
     fn reap(&mut self, observed: &Observed) {
@@ -441,45 +289,6 @@ impl<R: PodRuntime> Agent<R> {
         } else if observed.dead_links > 0 {
             self.look_soon(RETRY_LOOK);
         }
-    }
-
-    /// A running pod whose link is gone gets a new one.
-    fn plug_in_again(&mut self, observed: &Observed) {
-        let mut lost = Vec::new();
-        for (uid, entry) in &mut self.pods.entries {
-            let Phase::Running { sandbox, slot, .. } = &entry.phase else {
-                continue;
-            };
-            let port = observed.ports.get(slot);
-            let id = self.jobs.attachment_id(sandbox);
-            if port.and_then(|port| port.attachment.as_deref()) == id.as_deref() {
-                continue;
-            }
-            warn!(
-                "pod {}: its link {slot} is gone; plugging it in again",
-                entry.view.pod
-            );
-            entry.view.address = crate::ipam::addresses(&self.cidrs, *slot)
-                .and_then(|addresses| addresses.first().copied());
-            entry.phase = Phase::Failed {
-                sandbox: Some(Arc::clone(sandbox)),
-                message: String::new(),
-            };
-            lost.push(uid.clone());
-        }
-        for uid in lost {
-            self.advance(&uid);
-        }
-    }
-
-    fn tell(&mut self, health: Health) {
-        if self.told.as_ref() == Some(&health) {
-            return;
-        }
-        self.told = Some(health.clone());
-        let (client, ours) = (self.client.clone(), self.ours.clone());
-        self.telling
-            .spawn(async move { cluster::set_status(&client, &ours, &health).await });
     }
 
     /// The Node is gone: end the pods, give back everything, and say so.

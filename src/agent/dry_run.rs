@@ -1,9 +1,8 @@
 //! `podnet agent --dry-run`: the plan, printed, and nothing done.
 
-use futures::StreamExt;
 use kube::Client;
 
-use crate::cluster::{Change, NodeView, watch_nodes};
+use crate::cluster::list_nodes;
 use crate::ipam;
 use crate::kernel::Kernel;
 use crate::kernel::linux::Linux;
@@ -18,15 +17,7 @@ const ASSUMED_UPLINK: LinkName = LinkName::constant("eth0");
 
 /// One command a line on stdout; what is not a command begins with `#`.
 pub async fn print_plan(client: &Client, config: &Config) -> Result<(), AgentError> {
-    let mut nodes: Vec<NodeView> = Vec::new();
-    let mut changes = std::pin::pin!(watch_nodes(client));
-    while let Some(change) = changes.next().await {
-        match change {
-            Change::Found(node) => nodes.push(node),
-            Change::Listed => break,
-            _ => {}
-        }
-    }
+    let nodes = list_nodes(client).await?;
     let own = nodes.iter().find(|node| node.name == config.node);
     let cidrs = match own.and_then(|node| node.cidrs.clone()) {
         Some(cidrs) => cidrs,

@@ -6,6 +6,7 @@ use crate::cluster::{ApiError, Change, NodeView, PodView};
 use crate::model::Slot;
 
 use super::pods::StartError;
+use super::standing::Told;
 
 pub enum Event<S> {
     Node(Change<NodeView>),
@@ -15,7 +16,7 @@ pub enum Event<S> {
     /// A job for one pod has ended.
     Job(Job<S>),
     /// The node's own object could not be written, or could.
-    Told(Result<(), ApiError>),
+    Told(Told),
     /// Time to look at what is due.
     Tick,
     Stop,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kube::Client;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tracing::warn;
 
 use crate::cluster::{self, PodReport, PodView};
@@ -26,6 +26,7 @@ const INTERFACE: LinkName = LinkName::constant("eth0");
 /// kernel's rtnl lock.
 const STARTS_AT_ONCE: usize = 4;
 
+const DRAIN: Duration = Duration::from_secs(5);
 /// Between tries to take an object away.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -44,7 +45,7 @@ struct Shared<R> {
     /// Deleting many links takes long; it does not hold up an attachment.
     reaper: Linux,
     mtu_bytes: AtomicU32,
-    /// Where to look for a free slot: behind the last one given.
+    /// Where to look for a free slot: behind the last one given. 0 until one was.
     cursor: AtomicU32,
 }
 
@@ -61,7 +62,7 @@ impl<R: PodRuntime> Jobs<R> {
             kernel: Linux::open()?,
             reaper: Linux::open()?,
             mtu_bytes: AtomicU32::new(1500),
-            cursor: AtomicU32::new(Slot::FIRST.offset()),
+            cursor: AtomicU32::new(0),
         };
         Ok(Jobs {
             shared: Arc::new(shared),
@@ -74,16 +75,19 @@ impl<R: PodRuntime> Jobs<R> {
         self.shared.runtime.is_some()
     }
 
-    /// The next job that ended; `None` if there is none under way.
-    pub async fn next(&mut self) -> Option<Job<R::Sandbox>> {
-        while let Some(ended) = self.running.join_next().await {
-            match ended {
-                Ok(Some(job)) => return Some(job),
+    /// The next job that ended; `None` if there is none under way. Cancel-safe.
+    ///
+    /// # Errors
+    /// A job that panicked: the pod it was at work on would wait for it for ever,
+    /// so whoever gets this starts over.
+    pub async fn next(&mut self) -> Option<Result<Job<R::Sandbox>, JoinError>> {
+        loop {
+            match self.running.join_next().await? {
                 Ok(None) => {}
-                Err(error) => warn!("a job failed: {error}"),
+                Ok(Some(job)) => return Some(Ok(job)),
+                Err(error) => return Some(Err(error)),
             }
         }
-        None
     }
 
     /// Whether nothing is being started.
@@ -115,6 +119,16 @@ impl<R: PodRuntime> Jobs<R> {
             self.shared
                 .mtu_bytes
                 .store(uplink.mtu_bytes, Ordering::Relaxed);
+        }
+        let last = observed.and_then(|o| o.ports.keys().last());
+        if let Some(behind) = last.map(|slot| slot.offset() + 1) {
+            // After an agent's restart: behind what the one before gave.
+            let _ = self.shared.cursor.compare_exchange(
+                0,
+                behind,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
         }
         let shared = Arc::clone(&self.shared);
         let starts = Arc::clone(&self.starts);
@@ -189,30 +203,30 @@ impl<R: PodRuntime> Jobs<R> {
         });
     }
 
-    /// Free the address of a sandbox that ended by itself.
-    pub fn free(&mut self, container_id: &str) {
-        let shared = Arc::clone(&self.shared);
-        let container_id = container_id.to_owned();
-        // At once: the same address is about to be asked for again.
-        if let Ok(id) = attachment(&container_id)
-            && let Err(error) = shared.kernel.detach(&id)
+    /// Free the address of a sandbox, at once: it is about to be asked for again.
+    pub fn free(&self, container_id: &str) {
+        if let Ok(id) = attachment(container_id)
+            && let Err(error) = self.shared.kernel.detach(&id)
         {
             warn!("{error}");
         }
     }
 
-    pub fn mend(&mut self, view: &PodView, sandbox: Arc<R::Sandbox>, slot: Slot) {
+    /// Set the pods' own sides right, one after the other.
+    pub fn mend(&mut self, pods: Vec<(PodName, Arc<R::Sandbox>, Slot)>) {
         let shared = Arc::clone(&self.shared);
-        let pod = view.pod.clone();
         self.running.spawn_blocking(move || {
             let runtime = shared.runtime.as_ref()?;
-            let mended = with_attach(&shared, &pod, runtime.container_id(&sandbox), |attach| {
-                shared
-                    .kernel
-                    .mend_sandbox(attach, slot, runtime.netns(&sandbox))
-            });
-            if let Err(error) = mended {
-                warn!("{error}");
+            for (pod, sandbox, slot) in pods {
+                let id = runtime.container_id(&sandbox);
+                let mended = with_attach(&shared, &pod, id, |attach| {
+                    shared
+                        .kernel
+                        .mend_sandbox(attach, slot, runtime.netns(&sandbox))
+                });
+                if let Err(error) = mended {
+                    warn!("{error}");
+                }
             }
             None
         });
@@ -247,16 +261,21 @@ impl<R: PodRuntime> Jobs<R> {
         });
     }
 
-    /// Wait for the sandboxes that are being ended; whatever else is under way
-    /// is given up.
+    /// Wait until what was to be ended has ended, and end what was still being
+    /// started; give up the rest after [`DRAIN`].
     pub async fn drain(&mut self) {
-        let ended = async { while self.next().await.is_some() {} };
-        if tokio::time::timeout(Duration::from_secs(5), ended)
-            .await
-            .is_err()
-        {
-            self.running.abort_all();
+        let deadline = tokio::time::Instant::now() + DRAIN;
+        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.next()).await {
+            match ended {
+                Ok(Job::Started {
+                    sandbox: Some(sandbox),
+                    ..
+                }) => self.stop_orphan(sandbox),
+                Ok(_) => {}
+                Err(error) => warn!("a job was lost: {error}"),
+            }
         }
+        self.running.abort_all();
     }
 }
 

@@ -94,20 +94,11 @@ pub async fn keep_alive(client: Client, node: NodeName, uid: Arc<str>) {
     }
 }
 
-/// Every other node that has a range.
+/// Every other node that can be routed to.
 pub fn peers<'a>(nodes: impl Iterator<Item = &'a NodeView>, own: &NodeName) -> Vec<Peer> {
     nodes
         .filter(|node| node.name != *own)
-        .filter_map(|node| {
-            Some(Peer {
-                name: node.name.clone(),
-                cidrs: node.cidrs.clone()?,
-                addresses: node.addresses.clone(),
-                mac: node.mac,
-            })
-        })
-        // Before its first status a node has a range but no address yet.
-        .filter(|peer| !peer.addresses.is_empty())
+        .filter_map(NodeView::peer)
         .collect()
 }
 

@@ -18,8 +18,10 @@ mod event;
 mod fabric;
 mod jobs;
 mod membership;
+mod pod_events;
 mod pods;
 mod runtime;
+mod standing;
 
 pub use config::{Args, Config, ConfigError};
 pub use runtime::{PodIdentity, PodRuntime, RuntimeError};
@@ -45,6 +47,8 @@ pub enum AgentError {
     Kernel(#[from] KernelError),
     #[error("{0}")]
     Start(#[from] std::io::Error),
+    #[error("a job of the agent was lost: {0}")]
+    Job(#[source] tokio::task::JoinError),
     #[error("node {0} was deleted and made again by somebody else; starting over")]
     Replaced(crate::model::NodeName),
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use thiserror::Error;
+use tokio::time::Instant;
 
 use crate::cluster::{PodReport, PodState, PodView};
 use crate::ipam;
@@ -44,8 +45,8 @@ pub struct Entry<S> {
     pub first_seen: Timestamp,
     pub restarts: i32,
     pub failures: u32,
-    /// A pause after a failure is not over yet.
-    pub pausing: bool,
+    /// Nothing is started before this.
+    pub paused_until: Option<Instant>,
     /// The status is to be written (again).
     pub unreported: bool,
     /// A job is writing the status.
@@ -92,7 +93,7 @@ impl<S> Entry<S> {
             },
             first_seen: now,
             failures: 0,
-            pausing: false,
+            paused_until: None,
             unreported: false,
             reporting: false,
             forgotten: false,
@@ -105,8 +106,9 @@ impl<S> Entry<S> {
 
     /// Decide, and mark the entry as being worked on. `None`: nothing to do, or
     /// a job is at work and will be followed by another look.
-    pub fn next_step(&mut self) -> Option<Step<S>> {
+    pub fn next_step(&mut self, now: Instant) -> Option<Step<S>> {
         let unwanted = self.unwanted();
+        let paused = self.paused_until.is_some_and(|until| now < until);
         match (&self.phase, unwanted) {
             (Phase::Starting | Phase::Stopping, _) | (Phase::Running { .. }, false) => None,
             (Phase::Running { sandbox, .. }, true) => {
@@ -117,7 +119,7 @@ impl<S> Entry<S> {
                 let sandbox = sandbox.clone();
                 Some(self.stop(sandbox))
             }
-            (Phase::Failed { .. }, false) if self.pausing => None,
+            (Phase::Failed { .. }, false) if paused => None,
             (Phase::Failed { sandbox, .. }, false) => {
                 let sandbox = sandbox.clone();
                 self.phase = Phase::Starting;
@@ -135,10 +137,13 @@ impl<S> Entry<S> {
         }
     }
 
-    /// How long to wait before the next try after `failures` in a row.
-    pub fn retry_pause(&self) -> Duration {
-        let doubled = FIRST_RETRY.saturating_mul(1 << self.failures.saturating_sub(1).min(10));
-        doubled.min(LONGEST_RETRY)
+    /// One more failure in a row; how long nothing is started now.
+    pub fn fail(&mut self, now: Instant) -> Duration {
+        let doubled = FIRST_RETRY.saturating_mul(1 << self.failures.min(10));
+        let pause = doubled.min(LONGEST_RETRY);
+        self.failures += 1;
+        self.paused_until = Some(now + pause);
+        pause
     }
 
     /// Where to look for a free address first: where it was before.

@@ -63,7 +63,7 @@ fn inside(args: &Args) -> anyhow::Result<ExitCode> {
         let client = cluster::connect(&lab.kubeconfig_inside()).await?;
         let deadline = tokio::time::Instant::now() + STARTING;
         let fabric = gather(&lab, &client, deadline).await?;
-        let report = check(&fabric).await;
+        let report = check(&fabric).await?;
         anyhow::Ok((fabric, report))
     })?;
     if !print_structured(args.output, &report)? {

@@ -2,12 +2,12 @@
 
 use anyhow::Context;
 use k8s_openapi::api::core::v1::Node;
+use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use std::collections::BTreeMap;
 use tokio::runtime::Runtime;
 
+use crate::cluster;
 use crate::lab::LabDir;
 
 /// A runtime for one command's conversation with the API.
@@ -21,13 +21,7 @@ pub fn runtime() -> anyhow::Result<Runtime> {
 /// A client with the lab's own kubeconfig. It does not connect yet, and does not
 /// retry on its own: callers know better for how long.
 pub async fn connect(lab: &LabDir) -> anyhow::Result<Client> {
-    let path = lab.kubeconfig();
-    let kubeconfig =
-        Kubeconfig::read_from(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut config =
-        Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    config.default_retry = false;
-    Ok(Client::try_from(config)?)
+    Ok(cluster::connect(&lab.kubeconfig()).await?)
 }
 
 /// Deletes the Node objects of nodes that left the lab. Idempotent.

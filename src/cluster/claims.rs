@@ -15,7 +15,7 @@ use thiserror::Error;
 use crate::ipam;
 use crate::model::{ClusterRanges, NodeCidrs, NodeName};
 
-use super::client::{ApiError, is_conflict, is_not_found};
+use super::client::{ApiError, is_conflict, is_not_found, timely};
 
 /// Where the Leases are.
 pub const CLAIM_NAMESPACE: &str = "kube-system";
@@ -104,9 +104,7 @@ impl Claimant<'_> {
     /// Lease name → uid of the node that owns it.
     async fn held(&self) -> Result<BTreeMap<String, String>, ApiError> {
         let ours = ListParams::default().labels(&format!("{LABEL}={LABEL_VALUE}"));
-        let list = self
-            .leases
-            .list(&ours)
+        let list = timely(self.leases.list(&ours))
             .await
             .map_err(ApiError::request("list the claimed pod CIDRs"))?;
         let owner = |lease: &Lease| lease.owner_references().first().map(|o| o.uid.clone());
@@ -128,11 +126,8 @@ impl Claimant<'_> {
             if mine.contains(name) {
                 continue;
             }
-            match self
-                .leases
-                .create(&PostParams::default(), &self.lease(name))
-                .await
-            {
+            let lease = self.lease(name);
+            match timely(self.leases.create(&PostParams::default(), &lease)).await {
                 Ok(_) => {
                     mine.insert(name.clone());
                 }
@@ -155,7 +150,7 @@ impl Claimant<'_> {
         mine: &mut BTreeSet<String>,
     ) -> Result<(), ApiError> {
         for name in wanted.iter().filter(|name| mine.remove(*name)) {
-            match self.leases.delete(name, &DeleteParams::default()).await {
+            match timely(self.leases.delete(name, &DeleteParams::default())).await {
                 Err(error) if !is_not_found(&error) => {
                     return Err(ApiError::request(format!("give back {name}"))(error));
                 }

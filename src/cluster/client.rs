@@ -8,6 +8,8 @@ use kube::{Client, Config};
 use thiserror::Error;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A request that is not a watch is answered by then, or has failed.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Error)]
 pub enum ApiError {
@@ -60,6 +62,21 @@ pub async fn connect(kubeconfig: &Path) -> Result<Client, ApiError> {
     config.default_retry = false;
     config.proxy_url = None;
     Client::try_from(config).map_err(ApiError::request("set up a client"))
+}
+
+/// A request's answer, or its failure after 10 s: a server that is stopped, or
+/// cut off without a word, would otherwise be waited for until TCP gives up.
+pub(super) async fn timely<T>(
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, kube::Error> {
+    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            let text = format!("no answer in {} s", REQUEST_TIMEOUT.as_secs());
+            let error = std::io::Error::new(std::io::ErrorKind::TimedOut, text);
+            Err(kube::Error::Service(Box::new(error)))
+        }
+    }
 }
 
 pub fn is_not_found(error: &kube::Error) -> bool {

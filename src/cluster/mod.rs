@@ -14,8 +14,8 @@ mod watch;
 pub use claims::{CLAIM_NAMESPACE, ClaimError, claim};
 pub use client::{ApiError, connect, is_conflict, is_gone, is_not_found};
 pub use nodes::{
-    Health, NodeView, Registration, heartbeat, list_nodes, node_view, register, set_pod_cidrs,
-    set_status,
+    Health, NodeView, Registration, heartbeat, list_nodes, node_view, register, set_network,
+    set_pod_cidrs, set_status,
 };
 pub use pods::{
     ContainerView, PAUSE_IMAGES, PodReport, PodState, PodView, delete_pod, is_pause_image,

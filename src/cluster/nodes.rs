@@ -13,9 +13,10 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::model::{Mac, NodeCidrs, NodeName};
+use crate::plan::Peer;
 
 use super::claims::owner;
-use super::client::{ApiError, is_conflict, is_not_found};
+use super::client::{ApiError, is_conflict, is_not_found, timely};
 
 /// Carries the MAC of the node's uplink, for peers that want permanent neighbours.
 const MAC_ANNOTATION: &str = "podnet.dev/mac";
@@ -35,6 +36,22 @@ pub struct NodeView {
     /// Its InternalIP addresses.
     pub addresses: Vec<IpAddr>,
     pub mac: Option<Mac>,
+    /// Its Ready condition; `None`: Unknown, or there is none.
+    pub ready: Option<bool>,
+}
+
+impl NodeView {
+    /// The node as somewhere to route to; `None` as long as it has no range, or,
+    /// before its first status, no address.
+    pub fn peer(&self) -> Option<Peer> {
+        let cidrs = self.cidrs.clone()?;
+        (!self.addresses.is_empty()).then(|| Peer {
+            name: self.name.clone(),
+            cidrs,
+            addresses: self.addresses.clone(),
+            mac: self.mac,
+        })
+    }
 }
 
 /// How our Node object is to look.
@@ -81,6 +98,14 @@ pub fn node_view(node: &Node) -> Result<NodeView, String> {
             .filter(|address| address.type_ == "InternalIP")
             .filter_map(|address| address.address.parse().ok())
             .collect(),
+        ready: status
+            .and_then(|s| s.conditions.as_ref())
+            .and_then(|all| all.iter().find(|condition| condition.type_ == "Ready"))
+            .and_then(|ready| match ready.status.as_str() {
+                "True" => Some(true),
+                "False" => Some(false),
+                _ => None,
+            }),
         mac: node
             .annotations()
             .get(MAC_ANNOTATION)
@@ -91,8 +116,8 @@ pub fn node_view(node: &Node) -> Result<NodeView, String> {
 
 /// Every node of the cluster that can be read.
 pub async fn list_nodes(client: &Client) -> Result<Vec<NodeView>, ApiError> {
-    let list = Api::<Node>::all(client.clone())
-        .list(&ListParams::default())
+    let nodes = Api::<Node>::all(client.clone());
+    let list = timely(nodes.list(&ListParams::default()))
         .await
         .map_err(ApiError::request("list the nodes"))?;
     Ok(list
@@ -117,15 +142,15 @@ pub async fn register(client: &Client, ours: &Registration) -> Result<NodeView, 
         },
         ..Node::default()
     };
-    let node = match nodes.create(&PostParams::default(), &object).await {
+    let node = match timely(nodes.create(&PostParams::default(), &object)).await {
         Ok(node) => node,
         Err(error) if is_conflict(&error) => {
             let metadata = json!({"metadata": {
                 "labels": object.metadata.labels,
                 "annotations": object.metadata.annotations,
             }});
-            nodes
-                .patch(name, &PatchParams::default(), &Patch::Merge(metadata))
+            let params = PatchParams::default();
+            timely(nodes.patch(name, &params, &Patch::Merge(metadata)))
                 .await
                 .map_err(step())?
         }
@@ -163,8 +188,8 @@ pub async fn set_pod_cidrs(
     let nodes: Api<Node> = Api::all(client.clone());
     let texts: Vec<String> = cidrs.iter().map(|cidr| cidr.to_string()).collect();
     let patch = json!({"spec": {"podCIDR": texts.first(), "podCIDRs": texts}});
-    nodes
-        .patch(node.as_str(), &PatchParams::default(), &Patch::Merge(patch))
+    let params = PatchParams::default();
+    timely(nodes.patch(node.as_str(), &params, &Patch::Merge(patch)))
         .await
         .map(drop)
         .map_err(ApiError::request(format!(
@@ -181,8 +206,8 @@ pub async fn set_status(
     let nodes: Api<Node> = Api::all(client.clone());
     let name = ours.name.as_str();
     let patch = json!({"status": status(ours, health, Timestamp::now())});
-    nodes
-        .patch_status(name, &PatchParams::default(), &Patch::Merge(patch))
+    let params = PatchParams::default();
+    timely(nodes.patch_status(name, &params, &Patch::Merge(patch)))
         .await
         .map(drop)
         .map_err(ApiError::request(format!(
@@ -191,38 +216,42 @@ pub async fn set_status(
 }
 
 fn status(ours: &Registration, health: &Health, now: Timestamp) -> Value {
-    let (ready, reason, message) = match health {
-        Health::Ready => (
-            "True",
-            "PodnetReady",
-            "podnet has built the node's bridge and routes",
-        ),
-        Health::NotReady(reason, message) => ("False", *reason, message.as_str()),
-    };
     let mut addresses: Vec<Value> = ours
         .addresses
         .iter()
         .map(|ip| json!({"type": "InternalIP", "address": ip}))
         .collect();
     addresses.push(json!({"type": "Hostname", "address": ours.name.as_str()}));
-    let unavailable = if *health == Health::Ready {
-        "False"
-    } else {
-        "True"
-    };
-    let condition = |kind: &str, status: &str| {
-        json!({
-            "type": kind, "status": status, "reason": reason, "message": message,
-            "lastHeartbeatTime": seconds(now), "lastTransitionTime": seconds(now),
-        })
-    };
     let capacity = json!({"pods": MAX_PODS.to_string(), "cpu": cpus().to_string()});
     json!({
         "addresses": addresses,
         "capacity": capacity,
         "allocatable": capacity,
-        "conditions": [condition("NetworkUnavailable", unavailable), condition("Ready", ready)],
+        "conditions": [
+            condition("NetworkUnavailable", health, now),
+            condition("Ready", health, now),
+        ],
         "nodeInfo": node_info(),
+    })
+}
+
+fn condition(kind: &str, health: &Health, now: Timestamp) -> Value {
+    let (ready, reason, message) = match health {
+        Health::Ready => (
+            true,
+            "PodnetReady",
+            "podnet has built the node's bridge and routes",
+        ),
+        Health::NotReady(reason, message) => (false, *reason, message.as_str()),
+    };
+    let holds = ready == (kind == "Ready");
+    json!({
+        "type": kind,
+        "status": if holds { "True" } else { "False" },
+        "reason": reason,
+        "message": message,
+        "lastHeartbeatTime": seconds(now),
+        "lastTransitionTime": seconds(now),
     })
 }
 
@@ -255,6 +284,37 @@ fn node_info() -> Value {
     })
 }
 
+/// The condition NetworkUnavailable alone, beside what a kubelet writes.
+pub async fn set_network(
+    client: &Client,
+    node: &NodeName,
+    health: &Health,
+) -> Result<(), ApiError> {
+    const KIND: &str = "NetworkUnavailable";
+    let nodes: Api<Node> = Api::all(client.clone());
+    let step = || ApiError::request(format!("write the network condition of node {node}"));
+    loop {
+        let found = timely(nodes.get(node.as_str())).await.map_err(step())?;
+        let status = found.status.clone().unwrap_or_default();
+        let others = status.conditions.unwrap_or_default().into_iter();
+        let mut conditions: Vec<Value> = others
+            .filter(|condition| condition.type_ != KIND)
+            .filter_map(|condition| serde_json::to_value(condition).ok())
+            .collect();
+        conditions.push(condition(KIND, health, Timestamp::now()));
+        // With the version it was read at: whoever wrote in between is not undone.
+        let patch = json!({
+            "metadata": {"resourceVersion": found.resource_version()},
+            "status": {"conditions": conditions},
+        });
+        let params = PatchParams::default();
+        match timely(nodes.patch_status(node.as_str(), &params, &Patch::Merge(patch))).await {
+            Err(error) if is_conflict(&error) => {}
+            written => return written.map(drop).map_err(step()),
+        }
+    }
+}
+
 /// Renew the node's Lease in kube-node-lease, making it if need be.
 pub async fn heartbeat(client: &Client, node: &NodeName, uid: &str) -> Result<(), ApiError> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), HEARTBEAT_NAMESPACE);
@@ -262,10 +322,7 @@ pub async fn heartbeat(client: &Client, node: &NodeName, uid: &str) -> Result<()
     let renew_time = MicroTime(Timestamp::now());
     let patch = json!({"spec": {"renewTime": renew_time}});
     let params = PatchParams::default();
-    match leases
-        .patch(node.as_str(), &params, &Patch::Merge(patch))
-        .await
-    {
+    match timely(leases.patch(node.as_str(), &params, &Patch::Merge(patch))).await {
         Ok(_) => return Ok(()),
         Err(error) if is_not_found(&error) => {}
         Err(error) => return Err(step()(error)),
@@ -283,7 +340,7 @@ pub async fn heartbeat(client: &Client, node: &NodeName, uid: &str) -> Result<()
             ..LeaseSpec::default()
         }),
     };
-    match leases.create(&PostParams::default(), &lease).await {
+    match timely(leases.create(&PostParams::default(), &lease)).await {
         Err(error) if !is_conflict(&error) => Err(step()(error)),
         _ => Ok(()),
     }

@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 
 use crate::model::PodName;
 
-use super::client::{ApiError, is_conflict, is_not_found};
+use super::client::{ApiError, is_conflict, is_not_found, timely};
 use super::nodes::seconds;
 
 /// What runs as the pod's own pause process, with or without a tag.
 pub const PAUSE_IMAGES: [&str; 2] = ["pause", "registry.k8s.io/pause"];
 
+const MAX_HOSTNAME: usize = 63;
 /// Container ids begin with it.
 const RUNTIME: &str = "podnet://";
 
@@ -95,7 +96,7 @@ pub fn pod_view(pod: &Pod) -> Result<PodView, String> {
     let written = ["Initialized", "ContainersReady", "Ready"];
     let kept = status.conditions.unwrap_or_default().into_iter();
     Ok(PodView {
-        hostname: spec.hostname.clone().unwrap_or_else(|| name.name.clone()),
+        hostname: hostname(spec.hostname.as_deref().unwrap_or(&name.name)),
         containers: spec
             .containers
             .iter()
@@ -127,10 +128,17 @@ pub fn pod_view(pod: &Pod) -> Result<PodView, String> {
     })
 }
 
+/// A host name has 64 characters at most (sethostname(2)), a pod's name 253: it
+/// is cut as the kubelet cuts it, at 63 and never behind a '-' or '.'.
+fn hostname(name: &str) -> String {
+    let cut = name.get(..MAX_HOSTNAME).unwrap_or(name);
+    cut.trim_end_matches(['-', '.']).to_owned()
+}
+
 /// Every pod of the cluster that can be read.
 pub async fn list_pods(client: &Client) -> Result<Vec<PodView>, ApiError> {
-    let list = Api::<Pod>::all(client.clone())
-        .list(&ListParams::default())
+    let pods = Api::<Pod>::all(client.clone());
+    let list = timely(pods.list(&ListParams::default()))
         .await
         .map_err(ApiError::request("list the pods"))?;
     Ok(list.iter().filter_map(|pod| pod_view(pod).ok()).collect())
@@ -153,10 +161,7 @@ pub async fn report(client: &Client, pod: &PodView, report: &PodReport) -> Resul
         "status": status(pod, report, Timestamp::now()),
     });
     let params = PatchParams::default();
-    match pods
-        .patch_status(&pod.pod.name, &params, &Patch::Merge(patch))
-        .await
-    {
+    match timely(pods.patch_status(&pod.pod.name, &params, &Patch::Merge(patch))).await {
         Err(error) if !is_not_found(&error) && !is_conflict(&error) => Err(ApiError::request(
             format!("write the status of pod {}", pod.pod),
         )(error)),
@@ -175,7 +180,7 @@ pub async fn delete_pod(client: &Client, pod: &PodName, uid: &str) -> Result<(),
         }),
         ..DeleteParams::default()
     };
-    match pods.delete(&pod.name, &params).await {
+    match timely(pods.delete(&pod.name, &params)).await {
         Err(error) if !is_not_found(&error) && !is_conflict(&error) => {
             Err(ApiError::request(format!("delete pod {pod}"))(error))
         }
@@ -267,6 +272,13 @@ fn container_status(container: &ContainerView, report: &PodReport) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn host_names_are_cut_as_the_kubelet_cuts_them() {
+        assert_eq!(hostname("web"), "web");
+        let long = format!("{}-{}", "x".repeat(62), "y".repeat(100));
+        assert_eq!(hostname(&long), "x".repeat(62));
+    }
 
     #[test]
     fn pause_images_are_known_by_name_whatever_their_tag() {

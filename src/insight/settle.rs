@@ -77,10 +77,9 @@ fn open(lab: &LabDir, node: &NodeName) -> Result<Option<Linux>, SettleError> {
 }
 
 fn ranges<'a>(nodes: impl Iterator<Item = &'a NodeView>) -> BTreeSet<IpNetwork> {
-    nodes
-        .filter(|node| !node.addresses.is_empty())
-        .filter_map(|node| node.cidrs.as_ref())
-        .flat_map(|cidrs| cidrs.iter())
+    let peers = nodes.filter_map(NodeView::peer);
+    peers
+        .flat_map(|peer| peer.cidrs.iter().collect::<Vec<_>>())
         .collect()
 }
 

@@ -20,7 +20,7 @@ pub struct Attach<'a> {
 
 /// Try every slot of the node once, from `start` on. The name of the link is
 /// the lock: a slot that someone else has, or takes first, is refused by the
-/// kernel and costs one message. `None`: the node's range is used up.
+/// kernel and costs a socket and a message. `None`: the node's range is used up.
 ///
 /// # Errors
 /// Any refusal but a taken slot; nothing is left behind.

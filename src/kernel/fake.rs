@@ -15,8 +15,8 @@ use nix::errno::Errno;
 use crate::ipam;
 use crate::model::{AttachmentId, LinkName, Mac, PodName, Slot};
 use crate::plan::{
-    BRIDGE, BRIDGE_WITHOUT_IPV6, Neighbour, Observed, ObservedBridge, Op, PROMOTE_SECONDARIES,
-    PROTOCOL, Port, Route, Uplink,
+    BRIDGE, BRIDGE_WITHOUT_IPV6, GROUP, Neighbour, Observed, ObservedBridge, Op,
+    PROMOTE_SECONDARIES, PROTOCOL, Port, Route, Uplink,
 };
 
 use super::attach::taken;
@@ -52,6 +52,7 @@ struct Link {
     mtu_bytes: u32,
     up: bool,
     hairpin: bool,
+    group: u32,
     master: Option<String>,
     addresses: BTreeSet<IpNetwork>,
     alias: Option<PodName>,
@@ -106,7 +107,7 @@ impl Fake {
         let links = state
             .links
             .iter()
-            .filter(|(name, _)| *name != BRIDGE && Slot::of_link(name).is_none());
+            .filter(|(name, link)| *name != BRIDGE && link.group != GROUP);
         let neighbours = state.neighbours.iter().filter(|(_, (_, p))| *p != PROTOCOL);
         routes
             .map(|r| format!("{r:?}"))
@@ -355,6 +356,7 @@ impl State {
             mtu_bytes: attach.mtu_bytes,
             up: true,
             hairpin: true,
+            group: GROUP,
             master: Some(bridge.to_owned()),
             alias: Some(attach.pod.clone()),
             alternative_name: Some(attach.id.clone()),
@@ -443,6 +445,7 @@ impl State {
             ports: self
                 .links
                 .iter()
+                .filter(|(_, link)| link.group == GROUP)
                 .filter_map(|(name, link)| Some((Slot::of_link(name)?, port(link))))
                 .collect(),
             sysctls: self.sysctls.clone(),

@@ -70,12 +70,12 @@ fn unflushed_neighbours<'a>(desired: &Desired, observed: &'a Observed) -> BTreeS
     all.filter(|n| Some(&n.device) != changed).collect()
 }
 
-/// After the bridge is there, since some of them are its own.
 /// Switching IPv6 off flushes what the plan would then fail to delete.
 fn takes_addresses_along(sysctl: &Sysctl) -> bool {
     sysctl.key == BRIDGE_WITHOUT_IPV6 && sysctl.value == "1"
 }
 
+/// After the bridge is there, since some of them are its own.
 fn set_sysctls(wanted: &[&Sysctl], observed: &Observed, plan: &mut Plan) {
     for sysctl in wanted {
         let current = observed.sysctls.get(sysctl.key).map(String::as_str);

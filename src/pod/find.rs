@@ -2,11 +2,13 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::model::PodName;
 
@@ -19,6 +21,8 @@ pub struct FoundSandbox {
     pub uid: String,
     /// In the caller's PID namespace.
     pub pid: i32,
+    /// Stands for the process even when its number is given again.
+    pub pidfd: OwnedFd,
     /// Ends when the process does.
     pub connection: UnixStream,
 }
@@ -48,10 +52,12 @@ pub fn find_sandbox(dir: &Path) -> Option<FoundSandbox> {
     let pod = PodName::parse(fs::read_to_string(dir.join(NAME_FILE)).ok()?.trim()).ok()?;
     let connection = connect(dir).ok()?;
     let pid = getsockopt(&connection, PeerCredentials).ok()?.pid();
+    let pidfd = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
     Some(FoundSandbox {
         pod,
         uid,
         pid,
+        pidfd,
         connection,
     })
 }

@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use rustix::io::Errno;
+use rustix::process::{Signal, pidfd_send_signal};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tracing::warn;
 
 use crate::agent::{PodIdentity, PodRuntime, RuntimeError};
@@ -45,7 +44,7 @@ pub struct Runtime {
 
 pub struct PauseSandbox {
     dir: PathBuf,
-    pid: i32,
+    pidfd: OwnedFd,
     container_id: String,
     netns: OwnedFd,
     connection: UnixStream,
@@ -74,6 +73,18 @@ impl Runtime {
             .stdout(Stdio::piped())
             .process_group(0)
             .spawn()?;
+        match self.picked_up(dir, &mut child).await {
+            Ok(sandbox) => Ok(sandbox),
+            Err(error) => {
+                // Nobody would find it again. It may be dead already.
+                let _ = child.kill().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The sandbox of a process that was just started, once it is ready.
+    async fn picked_up(&self, dir: &Path, child: &mut Child) -> io::Result<PauseSandbox> {
         let mut said = String::new();
         if let Some(out) = &mut child.stdout {
             out.read_to_string(&mut said).await?;
@@ -84,7 +95,7 @@ impl Runtime {
             return Err(io::Error::other(text));
         }
         let found = find_sandbox(dir)
-            .ok_or_else(|| io::Error::other(format!("{PAUSE} died as soon as it was ready")))?;
+            .ok_or_else(|| io::Error::other(format!("{PAUSE} is ready and cannot be reached")))?;
         sandbox(dir.to_owned(), found)
     }
 
@@ -163,15 +174,15 @@ impl PodRuntime for Runtime {
                 .await
                 .is_ok();
         if !ended {
-            match kill(Pid::from_raw(sandbox.pid), Signal::SIGKILL) {
-                Ok(()) | Err(Errno::ESRCH) => {}
-                Err(errno) => warn!("kill {PAUSE} {}: {errno}", sandbox.pid),
+            match pidfd_send_signal(&sandbox.pidfd, Signal::KILL) {
+                Ok(()) | Err(Errno::SRCH) => {}
+                Err(errno) => warn!("kill {PAUSE} {}: {errno}", sandbox.container_id),
             }
             if tokio::time::timeout(KILL_WAIT, self.ended(sandbox))
                 .await
                 .is_err()
             {
-                warn!("{PAUSE} {} does not die", sandbox.pid);
+                warn!("{PAUSE} {} does not die", sandbox.container_id);
             }
         }
         self.clear(&sandbox.dir);
@@ -183,7 +194,7 @@ fn sandbox(dir: PathBuf, found: FoundSandbox) -> io::Result<PauseSandbox> {
     found.connection.set_nonblocking(true)?;
     Ok(PauseSandbox {
         container_id: format!("{}-{}", found.uid, found.pid),
-        pid: found.pid,
+        pidfd: found.pidfd,
         netns: netns.into(),
         connection: UnixStream::from_std(found.connection)?,
         dir,

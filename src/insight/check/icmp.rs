@@ -13,7 +13,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6, recv,
     sendto, socket,
 };
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::kernel::linux::in_netns;
 use crate::model::Family;
@@ -34,22 +34,22 @@ const ECHO_REPLY_V4: u8 = 0;
 const ECHO_REQUEST_V6: u8 = 128;
 const ECHO_REPLY_V6: u8 = 129;
 
-pub async fn probe(endpoints: Arc<[Endpoint]>) -> Vec<Probe> {
+pub async fn probe(endpoints: Arc<[Endpoint]>) -> Result<Vec<Probe>, JoinError> {
     let mut running = JoinSet::new();
     let mut probes = Vec::new();
     for index in 0..endpoints.len() {
         if running.len() >= SOURCES
-            && let Some(Ok(done)) = running.join_next().await
+            && let Some(done) = running.join_next().await
         {
-            probes.extend::<Vec<Probe>>(done);
+            probes.extend::<Vec<Probe>>(done?);
         }
         let endpoints = Arc::clone(&endpoints);
         running.spawn_blocking(move || from(&endpoints, index));
     }
-    while let Some(Ok(done)) = running.join_next().await {
-        probes.extend(done);
+    while let Some(done) = running.join_next().await {
+        probes.extend(done?);
     }
-    probes
+    Ok(probes)
 }
 
 fn from(endpoints: &[Endpoint], index: usize) -> Vec<Probe> {

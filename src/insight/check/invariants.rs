@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::cluster::{NodeView, PodView};
+use crate::cluster::PodView;
 use crate::ipam;
 use crate::model::Slot;
 use crate::plan::{BRIDGE_NAME, NodeConfig, Peer, desired, diff};
@@ -72,7 +72,8 @@ fn routes(fabric: &Fabric) -> Vec<String> {
             .iter()
             .filter(|p| p.view.name != node.view.name)
         {
-            for cidr in peer.view.cidrs.iter().flat_map(|cidrs| cidrs.iter()) {
+            let reachable = peer.view.peer();
+            for cidr in reachable.iter().flat_map(|peer| peer.cidrs.iter()) {
                 let found = node
                     .observed
                     .routes
@@ -110,7 +111,7 @@ fn planned(fabric: &Fabric) -> Vec<String> {
             .nodes
             .iter()
             .filter(|o| o.view.name != node.view.name);
-        let peers: Vec<Peer> = others.filter_map(|other| peer(&other.view)).collect();
+        let peers: Vec<Peer> = others.filter_map(|other| other.view.peer()).collect();
         let (wanted, _) = desired(&config, &peers);
         for op in diff(&wanted, &node.observed) {
             broken.push(format!("node {} is short of: {op}", node.view.name));
@@ -119,18 +120,9 @@ fn planned(fabric: &Fabric) -> Vec<String> {
     broken
 }
 
-fn peer(view: &NodeView) -> Option<Peer> {
-    Some(Peer {
-        name: view.name.clone(),
-        cidrs: view.cidrs.clone()?,
-        addresses: view.addresses.clone(),
-        mac: view.mac,
-    })
-}
-
 fn unique(fabric: &Fabric) -> Vec<String> {
     let mut holders: BTreeMap<IpAddr, Vec<String>> = BTreeMap::new();
-    for pod in &fabric.pods {
+    for pod in fabric.pods.iter().filter(|pod| pod.is_wanted()) {
         if let Some(ip) = pod.address {
             holders
                 .entry(ip)

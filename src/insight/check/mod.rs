@@ -19,6 +19,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::Serialize;
+use tokio::task::JoinError;
 
 use crate::model::Family;
 
@@ -68,15 +69,18 @@ impl Report {
 
 /// Try everything. A pair that does not answer costs its timeout of a second,
 /// but pairs are tried many at a time.
-pub async fn check(fabric: &Fabric) -> Report {
+///
+/// # Errors
+/// A probe that was lost: then nobody can tell.
+pub async fn check(fabric: &Fabric) -> Result<Report, JoinError> {
     let endpoints: Arc<[Endpoint]> = Arc::clone(&fabric.endpoints);
-    let mut probes = icmp::probe(Arc::clone(&endpoints)).await;
-    probes.extend(tcp::probe(&endpoints).await);
-    Report {
+    let mut probes = icmp::probe(Arc::clone(&endpoints)).await?;
+    probes.extend(tcp::probe(&endpoints).await?);
+    Ok(Report {
         endpoints: endpoints.iter().map(|e| e.name.clone()).collect(),
         probes,
         invariants: invariants::all(fabric),
-    }
+    })
 }
 
 /// Every address of `to` that `from` has a family in common with.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::kernel::linux::in_netns;
 
@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Sources at a time; each connects to every other endpoint at once.
 const SOURCES: usize = 4;
 
-pub async fn probe(endpoints: &Arc<[Endpoint]>) -> Vec<Probe> {
+pub async fn probe(endpoints: &Arc<[Endpoint]>) -> Result<Vec<Probe>, JoinError> {
     let mut servers = JoinSet::new();
     let mut ports: Vec<Vec<(IpAddr, io::Result<u16>)>> = Vec::new();
     for endpoint in endpoints.iter() {
@@ -47,17 +47,17 @@ pub async fn probe(endpoints: &Arc<[Endpoint]>) -> Vec<Probe> {
     let mut running = JoinSet::new();
     for index in 0..endpoints.len() {
         if running.len() >= SOURCES
-            && let Some(Ok(done)) = running.join_next().await
+            && let Some(done) = running.join_next().await
         {
-            probes.extend::<Vec<Probe>>(done);
+            probes.extend::<Vec<Probe>>(done?);
         }
         let (endpoints, ports) = (Arc::clone(endpoints), Arc::clone(&ports));
         running.spawn(async move { from(&endpoints, &ports, index).await });
     }
-    while let Some(Ok(done)) = running.join_next().await {
-        probes.extend(done);
+    while let Some(done) = running.join_next().await {
+        probes.extend(done?);
     }
-    probes
+    Ok(probes)
 }
 
 fn listen(endpoint: &Endpoint, ip: IpAddr) -> io::Result<TcpListener> {

@@ -180,7 +180,7 @@ fn commit(
     if !quiet {
         requests.push(message::keep_quiet(&name));
     }
-    requests.push(message::commit_port(&name, attach.pod.to_string()));
+    requests.push(message::commit_port(&name, attach.pod));
     socket.batch(&requests)
 }
 

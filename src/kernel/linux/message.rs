@@ -20,13 +20,16 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 use crate::kernel::KernelError;
-use crate::model::{AttachmentId, LinkName, Mac};
+use crate::model::{AttachmentId, LinkName, Mac, PodName};
 use crate::plan::PROTOCOL;
 
 use super::socket::{Request, Socket};
 
 /// `IFLA_ALT_IFNAME` (linux/if_link.h): finds a link by either kind of name.
 const ALTERNATIVE_NAME: u16 = 53;
+/// `IFALIASZ` less the terminating zero (linux/if.h); a pod's namespace and name
+/// may have 317 bytes, all of them ASCII.
+const MAX_ALIAS: usize = 255;
 
 pub fn link_by_attachment(id: &AttachmentId) -> RouteNetlinkMessage {
     let mut text = id.as_str().as_bytes().to_vec();
@@ -141,7 +144,9 @@ pub fn keep_quiet(name: &str) -> Request {
 
 /// Everything that turns a link into a committed attachment, in one message.
 /// A port's settings are only taken by a change (`RTM_NEWLINK` without create).
-pub fn commit_port(name: &str, alias: String) -> Request {
+pub fn commit_port(name: &str, pod: &PodName) -> Request {
+    let mut alias = pod.to_string();
+    alias.truncate(alias.floor_char_boundary(MAX_ALIAS));
     let link = LinkUnspec::new_with_name(name)
         .alias(alias)
         .set_port_kind(InfoPortKind::Bridge)

@@ -20,7 +20,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use crate::kernel::{KernelError, Refusal};
 use crate::model::{LinkName, Mac, PodName, Slot};
 use crate::plan::{
-    BRIDGE, BRIDGE_WITHOUT_IPV6, DEAD_GROUP, Neighbour, Observed, ObservedBridge,
+    BRIDGE, BRIDGE_WITHOUT_IPV6, DEAD_GROUP, GROUP, Neighbour, Observed, ObservedBridge,
     PROMOTE_SECONDARIES, PROTOCOL, Port, Route, Uplink,
 };
 
@@ -48,6 +48,8 @@ pub fn observe(socket: &mut Socket, node_addresses: &[IpAddr]) -> Result<Observe
         bridge: bridge.and_then(|link| observed_bridge(link, &addresses)),
         ports: links
             .iter()
+            // A stranger's link may have such a name too.
+            .filter(|link| link.group == GROUP)
             .filter_map(|link| Some((Slot::of_link(&link.name)?, port(link, bridge_index))))
             .collect(),
         sysctls: SYSCTLS

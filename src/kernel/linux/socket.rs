@@ -135,7 +135,7 @@ impl Socket {
         Ok(first.map(|(_, error)| error))
     }
 
-    /// All answers to a dump request, or to a get of one object (`flags` 0).
+    /// All answers to a dump request.
     pub fn dump(
         &mut self,
         step: &'static str,

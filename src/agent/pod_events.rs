@@ -1,0 +1,249 @@
+//! What becomes of pods when something happens: the part of the event loop
+//! that is about them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::cluster::{Change, PodView};
+use crate::ipam;
+use crate::model::{NodeCidrs, Slot};
+use crate::plan::Observed;
+
+use super::core::{Agent, RETRY_LOOK};
+use super::event::Job;
+use super::pods::{Entry, Phase, StartError, Step};
+use super::runtime::PodRuntime;
+
+/// A sandbox that ends before this was a failure to start it.
+const SOON: Duration = Duration::from_secs(10);
+
+impl<R: PodRuntime> Agent<R> {
+    pub(super) fn on_pod(&mut self, change: Change<PodView>) {
+        match change {
+            Change::Listing => self.pods.begin_listing(),
+            Change::Found(view) | Change::Set(view) => {
+                let uid = view.uid.clone();
+                self.pods.set(view, Timestamp::now());
+                self.advance(&uid);
+            }
+            Change::Listed => {
+                let (missing, orphans) = self.pods.end_listing();
+                for (pod, sandbox) in orphans {
+                    info!("pod {pod} is gone; ending its sandbox");
+                    self.jobs.stop_orphan(sandbox);
+                }
+                for uid in missing {
+                    self.pods.forget(&uid);
+                    self.advance(&uid);
+                }
+            }
+            Change::Gone(uid) => {
+                self.pods.forget(&uid);
+                self.advance(&uid);
+            }
+        }
+    }
+
+    /// Start the job that brings one pod a step on, if there is one to do, and
+    /// the one that reports it.
+    fn advance(&mut self, uid: &str) {
+        if self.observed.is_none() {
+            // There is no bridge to plug into yet; the first look comes back to it.
+            return;
+        }
+        let Some(entry) = self.pods.entries.get_mut(uid) else {
+            return;
+        };
+        match entry.next_step(Instant::now()) {
+            Some(Step::Start { sandbox }) => {
+                let prefer = entry.preferred_slot(&self.cidrs);
+                let found = self.observed.as_ref();
+                self.jobs.start(entry.view.clone(), sandbox, prefer, found);
+            }
+            Some(Step::Stop { sandbox, grace }) => {
+                let delete = !entry.forgotten;
+                self.jobs.stop(&entry.view, sandbox, grace, delete);
+            }
+            None => {}
+        }
+        if entry.unreported && !entry.reporting && !entry.unwanted() {
+            let id = match &entry.phase {
+                Phase::Running { sandbox, .. } => self.jobs.container_id(sandbox),
+                _ => "",
+            };
+            if let Some(report) = entry.report(id, &self.cidrs, &self.config.addresses) {
+                entry.unreported = false;
+                entry.reporting = true;
+                self.jobs.report(entry.view.clone(), report);
+            }
+        }
+    }
+
+    pub(super) fn advance_all(&mut self) {
+        let uids: Vec<String> = self.pods.entries.keys().cloned().collect();
+        for uid in uids {
+            self.advance(&uid);
+        }
+    }
+
+    pub(super) fn on_job(&mut self, job: Job<R::Sandbox>) {
+        let uid = match job {
+            Job::Started {
+                uid,
+                sandbox,
+                result,
+            } => {
+                self.on_started(&uid, sandbox, result);
+                uid
+            }
+            Job::Ended { uid, container_id } => {
+                self.on_ended(&uid, &container_id);
+                uid
+            }
+            Job::Stopped { uid } => {
+                self.pods.entries.remove(&uid);
+                self.look_soon(RETRY_LOOK);
+                return;
+            }
+            Job::Reported { uid, result } => {
+                if let Some(entry) = self.pods.entries.get_mut(&uid) {
+                    entry.reporting = false;
+                    if let Err(error) = result {
+                        warn!("{error}");
+                        entry.unreported = true;
+                        self.jobs.retry(&uid, RETRY_LOOK);
+                        return;
+                    }
+                }
+                uid
+            }
+            Job::Retry { uid } => uid,
+        };
+        self.advance(&uid);
+    }
+
+    fn on_started(
+        &mut self,
+        uid: &str,
+        sandbox: Option<Arc<R::Sandbox>>,
+        result: Result<Slot, StartError>,
+    ) {
+        let Some(entry) = self.pods.entries.get_mut(uid) else {
+            return;
+        };
+        match (sandbox, result) {
+            (Some(sandbox), Ok(slot)) => {
+                let id = self.jobs.container_id(&sandbox);
+                entry.unreported = !entry.known_as(id, &self.cidrs, slot);
+                self.jobs.watch(uid, Arc::clone(&sandbox));
+                entry.phase = Phase::Running {
+                    sandbox,
+                    slot,
+                    since: Timestamp::now(),
+                };
+            }
+            (sandbox, result) => {
+                let message = result.err().map_or_else(String::new, |e| e.to_string());
+                warn!("pod {}: {message}", entry.view.pod);
+                entry.unreported = true;
+                entry.phase = Phase::Failed { sandbox, message };
+                let pause = entry.fail(Instant::now());
+                self.jobs.retry(uid, pause);
+            }
+        }
+    }
+
+    /// A sandbox that ends by itself is made again, with the same address if it
+    /// can be had: at once the first time, ever later if it keeps ending.
+    fn on_ended(&mut self, uid: &str, container_id: &str) {
+        let Some(entry) = self.pods.entries.get_mut(uid) else {
+            return;
+        };
+        let Phase::Running {
+            sandbox,
+            slot,
+            since,
+        } = &entry.phase
+        else {
+            return;
+        };
+        if self.jobs.container_id(sandbox) != container_id {
+            return;
+        }
+        warn!(
+            "pod {}: its sandbox ended; starting it again",
+            entry.view.pod
+        );
+        let ran = Timestamp::now().duration_since(*since);
+        let soon = ran.unsigned_abs() < SOON;
+        remember(entry, &self.cidrs, *slot);
+        self.jobs.free(container_id);
+        entry.restarts += 1;
+        entry.phase = Phase::Failed {
+            sandbox: None,
+            message: String::new(),
+        };
+        if soon {
+            let pause = entry.fail(Instant::now());
+            self.jobs.retry(uid, pause);
+        } else {
+            entry.failures = 0;
+        }
+    }
+
+    pub(super) fn mend_pods(&mut self) {
+        let running = self
+            .pods
+            .entries
+            .values()
+            .filter_map(|entry| match &entry.phase {
+                Phase::Running { sandbox, slot, .. } => {
+                    Some((entry.view.pod.clone(), Arc::clone(sandbox), *slot))
+                }
+                _ => None,
+            });
+        let running = running.collect();
+        self.jobs.mend(running);
+    }
+
+    /// A running pod whose link is gone, or is no longer what it was, gets a new one.
+    pub(super) fn plug_in_again(&mut self, observed: &Observed) {
+        let mut lost = Vec::new();
+        for (uid, entry) in &mut self.pods.entries {
+            let Phase::Running { sandbox, slot, .. } = &entry.phase else {
+                continue;
+            };
+            let port = observed.ports.get(slot);
+            let id = self.jobs.attachment_id(sandbox);
+            if port.and_then(|port| port.attachment.as_deref()) == id.as_deref() {
+                continue;
+            }
+            warn!(
+                "pod {}: its link {slot} is gone; plugging it in again",
+                entry.view.pod
+            );
+            // Somebody may have renamed it: then its address is free, but it is not.
+            self.jobs.free(self.jobs.container_id(sandbox));
+            let (sandbox, slot) = (Arc::clone(sandbox), *slot);
+            remember(entry, &self.cidrs, slot);
+            entry.phase = Phase::Failed {
+                sandbox: Some(sandbox),
+                message: String::new(),
+            };
+            lost.push(uid.clone());
+        }
+        for uid in lost {
+            self.advance(&uid);
+        }
+    }
+}
+
+/// Where to look first for the pod's next address.
+fn remember<S>(entry: &mut Entry<S>, cidrs: &NodeCidrs, slot: Slot) {
+    let addresses = ipam::addresses(cidrs, slot);
+    entry.view.address = addresses.and_then(|addresses| addresses.first().copied());
+}
