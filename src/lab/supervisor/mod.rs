@@ -6,6 +6,10 @@
 //! own and those that were orphaned anywhere in the lab, for it is their init.
 //! It holds no orderly shutdown: when it ends, for whatever reason, the kernel
 //! takes every process, and with the last of them every namespace and link.
+//!
+//! One knob for tests: `PODNET_RESYNC_SECONDS` in the environment of `up` goes to
+//! the lab's agents as `--resync`, so that a test can put their regular look out
+//! of reach and see what news alone brings about.
 
 mod events;
 mod identity;

@@ -3,6 +3,7 @@
 //! Only the supervisor's loop starts processes, one after the other, so that a
 //! descriptor made inheritable for one child is never seen by another.
 
+use std::env;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::TcpListener;
@@ -20,6 +21,9 @@ use crate::lab::topology::{Lab, NodeSpec};
 
 use super::SupervisorError;
 use super::site::Site;
+
+/// For tests; see [`super`].
+const RESYNC_VARIABLE: &str = "PODNET_RESYNC_SECONDS";
 
 /// Starts a server on `listeners`, which stay open here: what connects while
 /// none runs waits for the next.
@@ -80,6 +84,9 @@ pub fn agent(
     for (key, value) in &node.labels {
         command.args(["--node-label", &format!("{key}={value}")]);
     }
+    if let Some(seconds) = env::var_os(RESYNC_VARIABLE).filter(|text| !text.is_empty()) {
+        command.arg("--resync").arg(seconds);
+    }
     logged(&mut command, &dir.agent_log(&node.name)).map_err(failed)?;
     let child = site.inside(|| command.spawn())?.map_err(failed)?;
     pid(child.id()).ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))
@@ -87,7 +94,7 @@ pub fn agent(
 
 /// The running binary. What a rebuild put in its place counts, not its ghost.
 pub fn binary() -> io::Result<PathBuf> {
-    let path = std::env::current_exe()?;
+    let path = env::current_exe()?;
     match path
         .to_str()
         .and_then(|text| text.strip_suffix(" (deleted)"))
