@@ -245,5 +245,5 @@ impl<R: PodRuntime> Agent<R> {
 /// Where to look first for the pod's next address.
 fn remember<S>(entry: &mut Entry<S>, cidrs: &NodeCidrs, slot: Slot) {
     let addresses = ipam::addresses(cidrs, slot);
-    entry.view.address = addresses.and_then(|addresses| addresses.first().copied());
+    entry.last_address = addresses.and_then(|addresses| addresses.first().copied());
 }

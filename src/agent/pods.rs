@@ -42,6 +42,8 @@ pub enum StartError {
 pub struct Entry<S> {
     pub view: PodView,
     pub phase: Phase<S>,
+    /// The address that the pod had here last; where to look first for another.
+    pub last_address: Option<IpAddr>,
     pub first_seen: Timestamp,
     pub restarts: i32,
     pub failures: u32,
@@ -86,6 +88,7 @@ impl<S> Entry<S> {
     pub fn new(view: PodView, now: Timestamp) -> Entry<S> {
         Entry {
             restarts: view.restarts,
+            last_address: view.address,
             view,
             phase: Phase::Failed {
                 sandbox: None,
@@ -148,7 +151,7 @@ impl<S> Entry<S> {
 
     /// Where to look for a free address first: where it was before.
     pub fn preferred_slot(&self, cidrs: &NodeCidrs) -> Option<Slot> {
-        let before = self.view.address?;
+        let before = self.last_address?;
         cidrs.iter().find_map(|cidr| ipam::slot_of(cidr, before))
     }
 

@@ -49,10 +49,10 @@ fn comes_back(place: &Place, node: &str, show: &str, wanted: &str) {
     });
 }
 
-/// Each in turn, with no resync anywhere near.
+/// Each in turn, by the kernel's notification alone: the resync is an hour away.
 #[test]
 fn drift_is_repaired() {
-    let place = Place::new();
+    let place = Place::with_resync("3600");
     place.ok(&[
         "up",
         "--nodes",
@@ -110,6 +110,7 @@ fn drift_is_repaired() {
             "pod2@",
         ),
         ("ip link delete pod2", "ip link", "alias default/one"),
+        ("ip link set pod2 name renamed", "ip -br link", "pod2@"),
         (
             "ip link set cbr0 down",
             "ip -o link show cbr0",
@@ -138,13 +139,12 @@ fn drift_is_repaired() {
 /// The pod's side: no notification leaves its namespace.
 #[test]
 fn what_nobody_notices_is_repaired_by_the_resync() {
-    let place = Place::new();
+    let place = Place::with_resync("1");
     place.ok(&["up", "--nodes", "1"]);
     run_pods(&place, &[("web", "node-1")]);
     place.ok(&[
         "shell", "web", "--", "ip", "address", "flush", "dev", "eth0",
     ]);
-    assert_eq!(place.podnet(&["check"]).status.code(), Some(1));
     comes_to_hold(&place);
     let shown = place.ok(&["shell", "web", "--", "ip", "route"]);
     assert!(shown.contains("default via 10.244.0.1"), "{shown}");
@@ -189,20 +189,18 @@ fn strangers_are_left_alone() {
         "ip route add 192.168.7.0/24 via 172.30.0.99 proto static
          ip neighbour add 172.30.0.77 lladdr 02:00:00:00:00:77 dev eth0 nud permanent
          ip link add vethx type veth peer vethy; ip address add 192.168.8.1/24 dev vethx
+         ip link add pod77 type veth peer pod78; ip address add 192.168.9.1/24 dev pod77
          ip route delete 10.244.1.0/24; ip link set cbr0 down",
     );
     comes_to_hold(&place);
     place.ok(&["node", "remove", "node-2"]);
     comes_to_hold(&place);
-    let shown = node_sh(
-        &place,
-        "node-1",
-        "ip route; ip neighbour; ip -o address show dev vethx",
-    );
+    let shown = node_sh(&place, "node-1", "ip route; ip neighbour; ip -o address");
     for left in [
         "192.168.7.0/24 via 172.30.0.99",
         "172.30.0.77 dev eth0",
         "192.168.8.1/24",
+        "pod77    inet 192.168.9.1/24",
     ] {
         assert!(shown.contains(left), "{left} in {shown}");
     }
@@ -308,6 +306,53 @@ fn a_pod_whose_pause_process_dies_comes_back_with_its_address() {
         let restarts = status["containerStatuses"][0]["restartCount"].as_i64()?;
         (restarts == 1 && status["podIP"] == before.as_str()).then_some(())
     });
+    comes_to_hold(&place);
+}
+
+/// The server takes a node that says nothing for lost; one that speaks again is
+/// a node again.
+#[test]
+fn a_node_that_was_silent_comes_back() {
+    let place = Place::new();
+    place.ok(&["up", "--nodes", "1"]);
+    let ready = || {
+        let shown = place.podnet(&["get", "node", "node-1", "-o", "json"]);
+        let node: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap_or_default();
+        let conditions = node["status"]["conditions"].as_array().cloned();
+        let found = conditions.unwrap_or_default().into_iter();
+        let mut ready = found.filter(|condition| condition["type"] == "Ready");
+        ready.next().map(|ready| ready["status"].clone())
+    };
+    let agent = pid_of(&place, "default", "node-1").expect("it runs");
+    let signal = |name: &str| {
+        node_sh(&place, "underlay", &format!("kill -{name} {agent}"));
+    };
+    signal("STOP");
+    eventually("it is Unknown", || (ready()? == "Unknown").then_some(()));
+    signal("CONT");
+    eventually("it is Ready again", || (ready()? == "True").then_some(()));
+    assert_eq!(
+        pid_of(&place, "default", "node-1"),
+        Some(agent),
+        "without a restart"
+    );
+}
+
+#[test]
+fn a_pod_with_the_longest_of_names_runs() {
+    let place = Place::new();
+    place.ok(&["up", "--nodes", "1"]);
+    let name = format!("{}.{}", "x".repeat(62), "y".repeat(190));
+    // A container's name has 63 characters at most, so this takes a manifest's way.
+    let spec = format!(
+        r#"{{"metadata":{{"name":"{name}"}},"spec":{{"containers":[{{"name":"c","image":"pause"}}]}}}}"#
+    );
+    place.create_pod(&spec);
+    address(&place, &name);
+    assert_eq!(
+        place.ok(&["shell", &name, "--", "hostname"]).trim(),
+        "x".repeat(62)
+    );
     comes_to_hold(&place);
 }
 

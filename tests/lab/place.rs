@@ -8,18 +8,31 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::PostParams;
+
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const NOBODY: u32 = 65534;
 
 pub struct Place {
     dir: tempfile::TempDir,
     as_nobody: bool,
+    /// Seconds between two looks of an agent without news.
+    resync: Option<&'static str>,
 }
 
 impl Place {
     /// As whoever runs the tests.
     pub fn new() -> Place {
         Place::checked(false)
+    }
+
+    /// With agents that look again after so many seconds without news.
+    pub fn with_resync(seconds: &'static str) -> Place {
+        let mut place = Place::new();
+        place.resync = Some(seconds);
+        place
     }
 
     /// As an ordinary user, even if the tests run as root.
@@ -33,7 +46,11 @@ impl Place {
         if as_nobody {
             chown(dir.path(), Some(NOBODY), Some(NOBODY)).expect("given away");
         }
-        let place = Place { dir, as_nobody };
+        let place = Place {
+            dir,
+            as_nobody,
+            resync: None,
+        };
         let doctor = place.podnet(&["doctor"]);
         let found = text(&doctor.stdout);
         assert!(doctor.status.success(), "no lab can run here:\n{found}");
@@ -61,8 +78,28 @@ impl Place {
         command
             .args(args)
             .env("PODNET_STATE_DIR", self.root())
-            .env_remove("PODNET_LAB");
+            .env_remove("PODNET_LAB")
+            .envs(
+                self.resync
+                    .map(|seconds| ("PODNET_RESYNC_SECONDS", seconds)),
+            );
         command
+    }
+
+    /// A pod of the default lab that no flag of `podnet run` describes.
+    pub fn create_pod(&self, manifest: &str) {
+        let pod: Pod = serde_json::from_str(manifest).expect("a pod");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let kubeconfig = self.lab("default").join("kubeconfig");
+            let client = podnet::cluster::connect(&kubeconfig)
+                .await
+                .expect("a client");
+            let pods: Api<Pod> = Api::default_namespaced(client);
+            pods.create(&PostParams::default(), &pod)
+                .await
+                .expect("created");
+        });
     }
 
     pub fn podnet(&self, args: &[&str]) -> Output {

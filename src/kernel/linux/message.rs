@@ -27,9 +27,9 @@ use super::socket::{Request, Socket};
 
 /// `IFLA_ALT_IFNAME` (linux/if_link.h): finds a link by either kind of name.
 const ALTERNATIVE_NAME: u16 = 53;
-/// `IFALIASZ` less the terminating zero (linux/if.h); a pod's namespace and name
+/// `IFALIASZ` less what ends the text, here and in the kernel (linux/if.h); a pod's namespace and name
 /// may have 317 bytes, all of them ASCII.
-const MAX_ALIAS: usize = 255;
+const MAX_ALIAS: usize = 254;
 
 pub fn link_by_attachment(id: &AttachmentId) -> RouteNetlinkMessage {
     let mut text = id.as_str().as_bytes().to_vec();
