@@ -57,7 +57,7 @@ struct NodeReport {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let dir = args.lab.dir()?;
     if !dir.is_live()? {
-        let state = if dir.exists() {
+        let state = if dir.exists()? {
             "was killed; `podnet up` resumes it and `podnet down` removes what it left"
         } else {
             "is not there; `podnet up` starts it"

@@ -3,6 +3,9 @@
 //! The directory outlives the lab's processes: API objects, keys and logs are
 //! there for the next `up`. Whether the lab lives is never written down; it is
 //! asked of the lock that its PID 1 alone holds, which the kernel drops with it.
+//!
+//! Directories are removed whole, and the root is the user's to choose: only one
+//! that carries our mark, which is made first and goes last, is a lab's.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -27,6 +30,10 @@ const DYING: Duration = Duration::from_secs(20);
 /// Of the directory's contents; another one is a lab of another version.
 pub const FORMAT: u32 = 1;
 pub const STATE_DIR_VARIABLE: &str = "PODNET_STATE_DIR";
+/// The file that makes a directory a lab's.
+const MARK: &str = "podnet-lab";
+/// Labs that were made before there was a mark have this.
+const RECORD: &str = "lab.json";
 
 #[derive(Debug, Error)]
 pub enum StateError {
@@ -41,6 +48,12 @@ pub enum StateError {
         path.display()
     )]
     NotOurs { path: PathBuf },
+    #[error(
+        "{} is not a lab's directory, and is left alone; use another name, or another root in \
+         {STATE_DIR_VARIABLE}",
+        path.display()
+    )]
+    NotALab { path: PathBuf },
     #[error(
         "lab {name} is a stale lab of an older version: its format is {found}, written by podnet \
          {version}, and this one knows {FORMAT}; `podnet down --lab {name}` clears it"
@@ -98,6 +111,10 @@ impl LabDir {
     }
 
     /// Every lab that has a directory, by name. None if there is no root yet.
+    /// What else lies in the root is passed over.
+    ///
+    /// # Errors
+    /// [`StateError::NotOurs`] is one.
     pub fn all() -> Result<Vec<LabDir>, StateError> {
         let root = root();
         let entries = match fs::read_dir(&root) {
@@ -105,10 +122,12 @@ impl LabDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(source) => return Err(file_error("list", &root, source)),
         };
+        check_ours(&root)?;
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let mut labs: Vec<LabDir> = names
             .filter_map(|name| LabName::new(&name).ok())
             .map(|name| LabDir::new(&name))
+            .filter(LabDir::is_a_labs)
             .collect();
         labs.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(labs)
@@ -173,23 +192,42 @@ impl LabDir {
         self.path.join("exports")
     }
 
-    pub fn exists(&self) -> bool {
-        self.path.is_dir()
+    /// Whether there is such a lab, of this version or another.
+    ///
+    /// # Errors
+    /// [`StateError::NotOurs`], and [`StateError::NotALab`] if something else
+    /// has its place.
+    pub fn exists(&self) -> Result<bool, StateError> {
+        if fs::symlink_metadata(&self.path).is_err() {
+            return Ok(false);
+        }
+        check_ours(&root())?;
+        if self.is_a_labs() {
+            Ok(true)
+        } else {
+            Err(self.not_a_lab())
+        }
     }
 
     /// Makes the directory and its parents, 0700. Idempotent.
     ///
     /// # Errors
-    /// A root that belongs to somebody else or that others may write to.
+    /// [`StateError::NotOurs`] if the root belongs to somebody else or others may
+    /// write to it; [`StateError::NotALab`] if the directory is there, with
+    /// something else in it.
     pub fn create(&self) -> Result<(), StateError> {
         let root = root();
         make_private_dir(&root)?;
-        let metadata = fs::metadata(&root).map_err(|e| file_error("look at", &root, e))?;
-        let writable_by_others = metadata.mode() & 0o022 != 0;
-        if metadata.uid() != nix::unistd::geteuid().as_raw() || writable_by_others {
-            return Err(StateError::NotOurs { path: root });
+        check_ours(&root)?;
+        make_private_dir(&self.path)?;
+        let mut entries =
+            fs::read_dir(&self.path).map_err(|source| file_error("list", &self.path, source))?;
+        // In this order: another `up` may be filling it at this moment.
+        if entries.next().is_some() && !self.is_a_labs() {
+            return Err(self.not_a_lab());
         }
-        make_private_dir(&self.path)
+        let mark = self.path.join(MARK);
+        fs::write(&mark, "").map_err(|source| file_error("make", &mark, source))
     }
 
     /// Whether a PID 1 of this lab lives. Asking takes nothing that a starting
@@ -283,8 +321,23 @@ impl LabDir {
             .map_err(|source| file_error("write", &path, source))
     }
 
-    /// Idempotent.
+    /// The mark goes last, so that what is left of a removal that fails can be
+    /// removed later. Idempotent.
+    ///
+    /// # Errors
+    /// As [`LabDir::exists`].
     pub fn remove(&self) -> Result<(), StateError> {
+        if !self.exists()? {
+            return Ok(());
+        }
+        let entries = match fs::read_dir(&self.path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(file_error("list", &self.path, source)),
+        };
+        for entry in entries.flatten().filter(|entry| entry.file_name() != MARK) {
+            remove_tree(&entry.path())?;
+        }
         remove_tree(&self.path)
     }
 
@@ -293,8 +346,19 @@ impl LabDir {
         remove_tree(&self.node(node))
     }
 
+    fn is_a_labs(&self) -> bool {
+        let is_dir = fs::symlink_metadata(&self.path).is_ok_and(|found| found.is_dir());
+        is_dir && (self.path.join(MARK).exists() || self.record_path().exists())
+    }
+
+    fn not_a_lab(&self) -> StateError {
+        StateError::NotALab {
+            path: self.path.clone(),
+        }
+    }
+
     fn record_path(&self) -> PathBuf {
-        self.path.join("lab.json")
+        self.path.join(RECORD)
     }
 
     fn lock_path(&self) -> PathBuf {
@@ -324,6 +388,18 @@ pub fn root() -> PathBuf {
     }
 }
 
+/// Nobody else may put something where we look for our own.
+fn check_ours(root: &Path) -> Result<(), StateError> {
+    let metadata = fs::metadata(root).map_err(|e| file_error("look at", root, e))?;
+    let writable_by_others = metadata.mode() & 0o022 != 0;
+    if metadata.uid() != nix::unistd::geteuid().as_raw() || writable_by_others {
+        return Err(StateError::NotOurs {
+            path: root.to_owned(),
+        });
+    }
+    Ok(())
+}
+
 /// Makes `path` and what is missing above it, 0700. Idempotent.
 pub fn make_private_dir(path: &Path) -> Result<(), StateError> {
     DirBuilder::new()
@@ -333,8 +409,13 @@ pub fn make_private_dir(path: &Path) -> Result<(), StateError> {
         .map_err(|source| file_error("make", path, source))
 }
 
+/// A directory with all that is in it, or a file. Links are not followed.
 fn remove_tree(path: &Path) -> Result<(), StateError> {
-    match fs::remove_dir_all(path) {
+    let removed = match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => fs::remove_file(path),
+        removed => removed,
+    };
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(file_error("remove", path, error))
         }

@@ -49,8 +49,11 @@ pub enum Stopped {
 
 /// Ends the lab and removes its directory. When it returns, no process, link,
 /// mount or namespace of the lab is left. Idempotent.
+///
+/// # Errors
+/// [`StateError::NotALab`] before anything is touched, among others.
 pub fn stop(lab: &LabDir) -> Result<Stopped, StopError> {
-    if !lab.exists() {
+    if !lab.exists()? {
         return Ok(Stopped::NotThere);
     }
     let was_live = lab.is_live()?;

@@ -150,3 +150,48 @@ fn listen(listener: std::net::TcpListener) -> io::Result<(TcpListener, SocketAdd
     let address = listener.local_addr()?;
     Ok((TcpListener::from_std(listener)?, address))
 }
+
+#[cfg(test)]
+mod tests {
+    use hyper::body::Bytes;
+    use serde_json::json;
+
+    use super::kinds::node::NODES;
+    use super::store::{Backend, Change, Loaded};
+    use super::*;
+
+    struct Full;
+
+    impl Backend for Full {
+        fn load(&mut self) -> Result<Loaded, StoreError> {
+            Ok(Loaded::default())
+        }
+
+        fn commit(&mut self, _: u64, _: &[(&str, Option<&Bytes>)]) -> Result<(), StoreError> {
+            Err(StoreError::Thread {
+                source: io::ErrorKind::StorageFull.into(),
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_whose_store_fails_ends_with_the_stores_error() {
+        let (store, writer) = Store::open(Full).unwrap();
+        let (stopping, mut parts) = (CancellationToken::new(), JoinSet::new());
+        controllers::spawn(&mut parts, &store, &stopping);
+        let server = Server {
+            addresses: Vec::new(),
+            stopping,
+            parts,
+            writer,
+        };
+        let running = tokio::spawn(server.run(std::future::pending()));
+        let value = json!({"metadata": {"name": "n"}});
+        let resource = &NODES;
+        let written = store.write(|_| Ok(Change::Put { resource, value })).await;
+        assert!(written.is_err());
+        drop(store);
+        let ended = running.await.unwrap();
+        assert!(matches!(ended, Err(ServerError::Store(_))), "{ended:?}");
+    }
+}

@@ -10,7 +10,7 @@ use crate::place::{Place, eventually, text};
 #[test]
 fn wrong_flags_are_wrong_usage_and_say_what_would_be_right() {
     let place = Place::new();
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 10] = [
         (
             &["--node-mask", "8"],
             "node mask /8 does not fit cluster range 10.244.0.0/16: use /16 to /30",
@@ -45,6 +45,10 @@ fn wrong_flags_are_wrong_usage_and_say_what_would_be_right() {
             "lab name \"My_Lab\" is not a DNS label",
         ),
         (&["--cluster-cidr", "ten"], "invalid value 'ten'"),
+        (
+            &["--wait-timeout", "18446744073709551615"],
+            "invalid value '18446744073709551615'",
+        ),
     ];
     for (flags, expected) in cases {
         let args = [&["up"], flags].concat();
@@ -134,6 +138,32 @@ fn a_state_directory_that_others_may_write_is_refused() {
     let (code, said) = place.refused(&["up"]);
     assert_eq!(code, 1);
     assert!(said.contains("is not a directory of ours alone"), "{said}");
+}
+
+#[test]
+fn what_is_not_a_lab_is_left_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let file = place.lab("src").join("lock");
+    fs::create_dir(place.lab("src")).expect("a directory");
+    fs::write(&file, "work of years").expect("written");
+    std::os::unix::fs::symlink(place.lab("src"), place.lab("link")).expect("a link");
+    place.ok(&["down", "--all"]);
+    for (command, lab) in [("down", "src"), ("up", "src"), ("down", "link")] {
+        let (code, said) = place.refused(&[command, "--lab", lab]);
+        assert_eq!(code, 1, "{command} {lab}: {said}");
+        assert!(said.contains("is not a lab's directory"), "{said}");
+    }
+    assert!(file.exists());
+
+    // What looks like a lab in a root that others may write to is not ours either.
+    fs::write(place.lab("src").join("lab.json"), "{}").expect("written");
+    fs::set_permissions(place.root(), fs::Permissions::from_mode(0o777)).expect("opened");
+    for args in [&["down", "--lab", "src"][..], &["down", "--all"]] {
+        let (_, said) = place.refused(args);
+        assert!(said.contains("is not a directory of ours alone"), "{said}");
+    }
+    assert!(file.exists());
 }
 
 /// In a user namespace of the test's own that allows no further one.

@@ -32,7 +32,10 @@ use std::thread::JoinHandle;
 
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
+#[cfg(test)]
+pub use backend::Loaded;
 pub use backend::{Backend, RedbBackend, StoreError};
 pub use feed::Feed;
 pub use object::{Event, EventKind, Owner, StoredObject, line};
@@ -93,14 +96,13 @@ struct State {
 /// The writer thread; it ends when the last [`Store`] is gone or the backend fails.
 pub struct Writer {
     thread: JoinHandle<Result<(), StoreError>>,
-    ended: oneshot::Receiver<()>,
+    ended: CancellationToken,
 }
 
 impl Writer {
-    /// Waits until the writer has ended, without holding a thread.
-    pub async fn ended(&mut self) {
-        // The sender is only ever dropped, by the thread's end.
-        let _ = (&mut self.ended).await;
+    /// Waits until the writer has ended, without holding a thread. May be asked again.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// What the writer ended with. Blocks until it has ended.
@@ -134,13 +136,14 @@ impl Store {
                 .collect(),
         });
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let (alive, ended) = oneshot::channel();
+        let ended = CancellationToken::new();
+        let alive = ended.clone().drop_guard();
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn({
                 let shared = shared.clone();
                 move || {
-                    let _alive: oneshot::Sender<()> = alive;
+                    let _alive: DropGuard = alive;
                     writer::run(&shared, backend, queue)
                 }
             })

@@ -62,7 +62,7 @@ async fn jobs_in_one_batch_see_each_other() {
 #[tokio::test]
 async fn a_failed_commit_is_nobodys_success_and_the_end_of_the_writer() {
     let backend = Memory::default();
-    let (store, mut writer) = Store::open(backend.clone()).unwrap();
+    let (store, writer) = Store::open(backend.clone()).unwrap();
     write_leases(&store, 1).await;
     backend.broken.store(true, Ordering::Relaxed);
     let failed = store.write(|_| Ok(put(&LEASES, lease("b")))).await;
