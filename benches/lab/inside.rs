@@ -17,10 +17,10 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt};
 use podnet::cluster::{self, CLAIM_NAMESPACE, list_nodes, list_pods, watch_pods};
 use podnet::insight::check::ping_all;
-use podnet::insight::node_netns;
 use podnet::kernel::Kernel;
 use podnet::kernel::linux::{Linux, in_netns};
 use podnet::lab::LabDir;
+use podnet::lab::control::node_network;
 use podnet::lab::topology::LabName;
 use podnet::model::{Family, NodeName};
 
@@ -53,7 +53,7 @@ async fn client() -> Result<Client> {
 
 fn netns_of(node: &NodeName) -> Result<OwnedFd> {
     let lab = LabDir::new(&LabName::new(&std::env::var("PODNET_LAB")?)?);
-    node_netns(&lab, node)?.context("the node is of this lab")
+    node_network(&lab, node)?.context("the node is of this lab")
 }
 
 /// The median of the private memory of all processes whose command line begins

@@ -4,5 +4,5 @@ pub mod check;
 mod namespaces;
 mod settle;
 
-pub use namespaces::node_netns;
+pub use namespaces::{NodeError, NodeKernel};
 pub use settle::{SettleError, settle};

@@ -1,26 +1,45 @@
-//! Ways into the parts of a lab.
+//! The kernel's side of a lab's nodes.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
+use thiserror::Error;
+
+use crate::kernel::KernelError;
+use crate::kernel::linux::{Linux, in_netns};
 use crate::lab::LabDir;
-use crate::lab::control::{Channel, ControlError, NamespaceKind, Place, Reply, Request};
+use crate::lab::control::{ControlError, node_network};
 use crate::model::NodeName;
 
-/// A handle on a node's network namespace, from the lab's supervisor. `None`:
-/// the lab has no such node, whatever the API says.
-pub fn node_netns(lab: &LabDir, node: &NodeName) -> Result<Option<OwnedFd>, ControlError> {
-    let channel = Channel::connect(lab)?.ok_or(ControlError::Gone)?;
-    let of = Place::Node {
-        name: node.to_string(),
-    };
-    let (reply, descriptors) = match channel.ask(&Request::Namespaces { of }) {
-        Err(ControlError::Refused(_)) => return Ok(None),
-        answer => answer?,
-    };
-    let Reply::Namespaces(kinds) = reply else {
-        return Err(ControlError::Gone);
-    };
-    let mut all = kinds.into_iter().zip(descriptors);
-    let net = all.find(|(kind, _)| *kind == NamespaceKind::Net);
-    Ok(net.map(|(_, fd)| fd))
+#[derive(Debug, Error)]
+pub enum NodeError {
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    #[error("node {node}: {source}")]
+    Kernel { node: NodeName, source: KernelError },
+}
+
+impl NodeError {
+    pub fn kernel(node: &NodeName) -> impl FnOnce(KernelError) -> NodeError {
+        let node = node.clone();
+        move |source| NodeError::Kernel { node, source }
+    }
+}
+
+/// A node's network namespace, and the kernel as seen from there.
+pub struct NodeKernel {
+    pub netns: OwnedFd,
+    pub kernel: Linux,
+}
+
+impl NodeKernel {
+    /// `None`: the lab has no such node, whatever the API says.
+    pub fn open(lab: &LabDir, node: &NodeName) -> Result<Option<NodeKernel>, NodeError> {
+        let Some(netns) = node_network(lab, node)? else {
+            return Ok(None);
+        };
+        let kernel = in_netns(netns.as_fd(), Linux::open)
+            .and_then(|opened| opened)
+            .map_err(NodeError::kernel(node))?;
+        Ok(Some(NodeKernel { netns, kernel }))
+    }
 }

@@ -4,7 +4,6 @@
 //! it is another matter, and the kernel is who knows.
 
 use std::collections::BTreeSet;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use ipnetwork::IpNetwork;
@@ -13,13 +12,12 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::cluster::{self, ApiError, NodeView};
-use crate::kernel::linux::{Linux, in_netns};
-use crate::kernel::{Kernel, KernelError};
+use crate::kernel::Kernel;
+use crate::kernel::linux::Linux;
 use crate::lab::LabDir;
-use crate::lab::control::ControlError;
 use crate::model::NodeName;
 
-use super::node_netns;
+use super::{NodeError, NodeKernel};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -29,9 +27,7 @@ pub enum SettleError {
     #[error(transparent)]
     Api(#[from] ApiError),
     #[error(transparent)]
-    Control(#[from] ControlError),
-    #[error("node {node}: {source}")]
-    Kernel { node: NodeName, source: KernelError },
+    Node(#[from] NodeError),
     #[error("node {node} does not route as it should: {what}; its agent.log says why")]
     TooLate { node: NodeName, what: String },
 }
@@ -41,7 +37,7 @@ pub enum SettleError {
 pub async fn settle(lab: &LabDir, client: &Client, deadline: Instant) -> Result<(), SettleError> {
     let nodes = cluster::list_nodes(client).await?;
     for node in &nodes {
-        let Some(kernel) = open(lab, &node.name)? else {
+        let Some(NodeKernel { kernel, .. }) = NodeKernel::open(lab, &node.name)? else {
             continue;
         };
         let wanted = ranges(nodes.iter().filter(|other| other.name != node.name));
@@ -63,19 +59,6 @@ pub async fn settle(lab: &LabDir, client: &Client, deadline: Instant) -> Result<
     Ok(())
 }
 
-fn open(lab: &LabDir, node: &NodeName) -> Result<Option<Linux>, SettleError> {
-    let Some(netns) = node_netns(lab, node)? else {
-        return Ok(None);
-    };
-    in_netns(netns.as_fd(), Linux::open)
-        .and_then(|opened| opened)
-        .map(Some)
-        .map_err(|source| SettleError::Kernel {
-            node: node.clone(),
-            source,
-        })
-}
-
 fn ranges<'a>(nodes: impl Iterator<Item = &'a NodeView>) -> BTreeSet<IpNetwork> {
     let peers = nodes.filter_map(NodeView::peer);
     peers
@@ -83,11 +66,8 @@ fn ranges<'a>(nodes: impl Iterator<Item = &'a NodeView>) -> BTreeSet<IpNetwork> 
         .collect()
 }
 
-fn routed(kernel: &Linux, node: &NodeName) -> Result<BTreeSet<IpNetwork>, SettleError> {
-    let observed = kernel.observe(&[]).map_err(|source| SettleError::Kernel {
-        node: node.clone(),
-        source,
-    })?;
+fn routed(kernel: &Linux, node: &NodeName) -> Result<BTreeSet<IpNetwork>, NodeError> {
+    let observed = kernel.observe(&[]).map_err(NodeError::kernel(node))?;
     Ok(observed.routes.iter().map(|r| r.destination).collect())
 }
 

@@ -25,6 +25,7 @@ use thiserror::Error;
 
 use super::state::LabDir;
 use super::topology::{LabFile, NodeEntry};
+use crate::model::NodeName;
 
 /// A lab of a thousand nodes is some 100 KB.
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
@@ -276,6 +277,25 @@ impl Channel {
             serde_json::from_slice(&line).map_err(|source| ControlError::Garbled { source })?;
         Ok((message, descriptors))
     }
+}
+
+/// A handle on a node's network namespace. `None`: the lab has no such node,
+/// whatever the API says.
+pub fn node_network(lab: &LabDir, node: &NodeName) -> Result<Option<OwnedFd>, ControlError> {
+    let channel = Channel::connect(lab)?.ok_or(ControlError::Gone)?;
+    let of = Place::Node {
+        name: node.to_string(),
+    };
+    let (reply, descriptors) = match channel.ask(&Request::Namespaces { of }) {
+        Err(ControlError::Refused(_)) => return Ok(None),
+        answer => answer?,
+    };
+    let Reply::Namespaces(kinds) = reply else {
+        return Err(ControlError::Gone);
+    };
+    let mut all = kinds.into_iter().zip(descriptors);
+    let network = all.find(|(kind, _)| *kind == NamespaceKind::Net);
+    Ok(network.map(|(_, fd)| fd))
 }
 
 /// Listens on the lab's socket, in place of one that a dead PID 1 left.

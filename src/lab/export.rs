@@ -6,14 +6,14 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use thiserror::Error;
 
-use super::control::{Channel, ControlError, NamespaceKind, Place, Reply, Request};
+use super::control::{ControlError, node_network};
 use super::state::LabDir;
 use crate::model::NodeName;
 
@@ -62,7 +62,7 @@ pub fn publish(lab: &LabDir, nodes: &[NodeName]) -> Result<Vec<PathBuf>, ExportE
             .create_new(true)
             .open(&path)
             .map_err(file_error("make", &path))?;
-        let namespace = network_of(lab, node)?;
+        let namespace = node_network(lab, node)?.ok_or(ControlError::Gone)?;
         let source = format!("/proc/self/fd/{}", namespace.as_raw_fd());
         const NOTHING: Option<&str> = None;
         mount(
@@ -115,20 +115,6 @@ fn withdraw_where(lab: &LabDir, leaves: impl Fn(&Path) -> bool) {
 
 fn name_of(lab: &LabDir, node: &str) -> PathBuf {
     PathBuf::from(format!("{NAMED}/{}-{node}", lab.name()))
-}
-
-fn network_of(lab: &LabDir, node: &NodeName) -> Result<OwnedFd, ExportError> {
-    let channel = Channel::connect(lab)?.ok_or(ControlError::Gone)?;
-    let of = Place::Node {
-        name: node.to_string(),
-    };
-    let (reply, descriptors) = channel.ask(&Request::Namespaces { of })?;
-    let Reply::Namespaces(kinds) = reply else {
-        return Err(ControlError::Gone.into());
-    };
-    let mut found = kinds.into_iter().zip(descriptors);
-    let network = found.find(|(kind, _)| *kind == NamespaceKind::Net);
-    Ok(network.ok_or(ControlError::Gone)?.1)
 }
 
 fn write_down(lab: &LabDir, path: &Path) -> Result<(), ExportError> {

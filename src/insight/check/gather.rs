@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +12,10 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::cluster::{self, ApiError, NodeView, PodView};
-use crate::insight::node_netns;
+use crate::insight::{NodeError, NodeKernel};
 use crate::ipam;
-use crate::kernel::linux::{Linux, in_netns};
-use crate::kernel::{Kernel, KernelError};
+use crate::kernel::Kernel;
 use crate::lab::LabDir;
-use crate::lab::control::ControlError;
 use crate::model::{NodeName, PodName};
 use crate::plan::Observed;
 use crate::pod::{FoundSandbox, find_sandboxes};
@@ -30,9 +28,7 @@ pub enum GatherError {
     #[error(transparent)]
     Api(#[from] ApiError),
     #[error(transparent)]
-    Control(#[from] ControlError),
-    #[error("node {node}: {source}")]
-    Kernel { node: NodeName, source: KernelError },
+    Node(#[from] NodeError),
     #[error("the pods of node {node}: {source}")]
     Pods {
         node: NodeName,
@@ -105,16 +101,12 @@ async fn gather_once(lab: &LabDir, client: &Client) -> Result<Fabric, GatherErro
     let mut endpoints = Vec::new();
     let mut pod_endpoints = Vec::new();
     for view in views {
-        let Some(netns) = node_netns(lab, &view.name)? else {
+        let Some(NodeKernel { netns, kernel }) = NodeKernel::open(lab, &view.name)? else {
             continue;
         };
-        let fail = |source| GatherError::Kernel {
-            node: view.name.clone(),
-            source,
-        };
-        let observed = in_netns(netns.as_fd(), || Linux::open()?.observe(&view.addresses))
-            .and_then(|inner| inner)
-            .map_err(fail)?;
+        let observed = kernel
+            .observe(&view.addresses)
+            .map_err(NodeError::kernel(&view.name))?;
         let found = find_sandboxes(&lab.pods(&view.name)).map_err(|source| GatherError::Pods {
             node: view.name.clone(),
             source,
