@@ -131,7 +131,7 @@ mod tests {
         };
         assert!(run((0..20).flat_map(bury).collect()).is_ok());
         let deep = |levels| (0..levels).fold(json!({}), |inside, _| json!({"b": inside}));
-        let append = |n| {
+        let append = |n: usize| {
             let path = format!("/a{}", "/b".repeat(n * 100));
             json!({"op": "add", "path": path, "value": deep(100)})
         };
