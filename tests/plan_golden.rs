@@ -338,7 +338,7 @@ fn a_shell_that_runs_the_commands_gets_what_apply_gets() {
         twins.reach("IPv4 again", &desired(&node(V4), &[peer(2, V4)]).0);
 
         let mut expired = desired(&node(V4), &[peer(2, V4)]).0;
-        twins.both(|machine| machine.sh("ip link add pod9 type veth peer far9"));
+        twins.both(|machine| machine.sh("ip link add pod9 group 28772 type veth peer far9"));
         expired.expired.insert(slot(9));
         twins.reach("an attachment that died half way", &expired);
         twins.reach("withdrawing", &Desired::default());

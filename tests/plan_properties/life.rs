@@ -217,7 +217,8 @@ fn strange(kernel: &Fake, n: u8) {
     };
     match n {
         0 => kernel.add_link("docker0", mac(90), 1500, &[network("172.17.0.1/16")]),
-        1 => kernel.add_link("pod", mac(91), 1500, &[]),
+        // A name of ours makes no link ours.
+        1 => kernel.add_link("pod77", mac(91), 1500, &[]),
         2 => kernel.add_strangers_neighbour("up0", address, mac(92)),
         _ => kernel.add_strangers_route(route, 4),
     }
