@@ -50,8 +50,8 @@ pub enum ApiError {
     NotAcceptable,
     #[error("{0}")]
     UnsupportedMediaType(String),
-    #[error("Request entity too large: limit is {limit}")]
-    TooLarge { limit: usize },
+    #[error("Request entity too large: {0}")]
+    TooLarge(String),
     #[error("too old resource version: {asked} ({oldest})")]
     Expired { asked: u64, oldest: u64 },
     #[error("Internal error occurred: {0}")]
@@ -177,7 +177,7 @@ impl ApiError {
             ApiError::MethodNotAllowed => 405,
             ApiError::NotAcceptable => 406,
             ApiError::UnsupportedMediaType(_) => 415,
-            ApiError::TooLarge { .. } => 413,
+            ApiError::TooLarge(_) => 413,
             ApiError::Expired { .. } => 410,
             ApiError::Internal(_) => 500,
         }
@@ -194,7 +194,7 @@ impl ApiError {
             ApiError::MethodNotAllowed => "MethodNotAllowed",
             ApiError::NotAcceptable => "NotAcceptable",
             ApiError::UnsupportedMediaType(_) => "UnsupportedMediaType",
-            ApiError::TooLarge { .. } => "RequestEntityTooLarge",
+            ApiError::TooLarge(_) => "RequestEntityTooLarge",
             ApiError::Expired { .. } => "Expired",
             ApiError::Internal(_) => "InternalError",
         }

@@ -12,7 +12,7 @@ use crate::server::resource::Resource;
 use crate::server::status::ApiError;
 
 /// As kube-apiserver.
-const LIMIT_BYTES: usize = 3 << 20;
+pub const LIMIT_BYTES: usize = 3 << 20;
 
 pub async fn bytes(request: Request<Incoming>) -> Result<Bytes, ApiError> {
     let declared = request
@@ -20,20 +20,23 @@ pub async fn bytes(request: Request<Incoming>) -> Result<Bytes, ApiError> {
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > LIMIT_BYTES) {
-        return Err(ApiError::TooLarge { limit: LIMIT_BYTES });
+        return Err(too_large());
     }
     match Limited::new(request.into_body(), LIMIT_BYTES)
         .collect()
         .await
     {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(ApiError::TooLarge { limit: LIMIT_BYTES })
-        }
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
         Err(error) => Err(ApiError::BadRequest(format!(
             "cannot read the body: {error}"
         ))),
     }
+}
+
+/// What is said of an object beyond [`LIMIT_BYTES`], however it came to be.
+pub fn too_large() -> ApiError {
+    ApiError::TooLarge(format!("limit is {LIMIT_BYTES}"))
 }
 
 /// The media type of the body without its parameters; JSON where none is given.

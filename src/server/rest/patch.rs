@@ -2,6 +2,10 @@
 //!
 //! A strategic merge patch is accepted where a merge patch means the same: it carries no list
 //! (whose merging depends on the type) and no `$` directive.
+//!
+//! A JSON patch is a small program, which [`json`] runs within bounds.
+
+mod json;
 
 use std::sync::{Arc, OnceLock};
 
@@ -52,9 +56,11 @@ impl Patch {
             ApiError::BadRequest(format!("error decoding patch: {error}"))
         };
         match media_type {
-            "application/json-patch+json" => Ok(Patch::Json(
-                serde_json::from_slice(body).map_err(unreadable)?,
-            )),
+            "application/json-patch+json" => {
+                let patch: json_patch::Patch = serde_json::from_slice(body).map_err(unreadable)?;
+                json::check_length(&patch)?;
+                Ok(Patch::Json(patch))
+            }
             "application/merge-patch+json" => {
                 merge(serde_json::from_slice(body).map_err(unreadable)?)
             }
@@ -83,16 +89,15 @@ impl Patch {
         match self {
             Patch::Merge(patch) => json_patch::merge(&mut value, &patch),
             Patch::Json(patch) => {
-                json_patch::patch(&mut value, &patch).map_err(|error| ApiError::Invalid {
+                json::apply(&mut value, &patch).map_err(|why| ApiError::Invalid {
                     resource: scope.resource,
                     name: scope.name().to_owned(),
-                    causes: vec![Cause::invalid(
-                        "patch",
-                        &error.path.to_string().into(),
-                        &error.to_string(),
-                    )],
-                })?;
+                    causes: vec![Cause::invalid("patch", &why.path.into(), &why.detail)],
+                })?
             }
+        }
+        if json::bytes_of(&value) > body::LIMIT_BYTES {
+            return Err(body::too_large());
         }
         body::claim(
             &mut value,
