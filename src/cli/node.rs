@@ -29,7 +29,7 @@ pub enum Command {
         #[arg(long = "label", value_name = "KEY=VALUE")]
         labels: Vec<String>,
         #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-        wait_timeout: u64,
+        wait_timeout: u32,
     },
     /// Remove a node, its pods and its Node object
     Remove {
@@ -53,7 +53,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
                 name: name.clone(),
                 labels: labels?,
             };
-            add(lab, node, Duration::from_secs(*wait_timeout))
+            add(lab, node, Duration::from_secs((*wait_timeout).into()))
         }
         Command::Remove { lab, name } => remove(lab, name),
     }

@@ -44,7 +44,7 @@ pub struct Args {
     api_port: Option<u16>,
     /// How long nodes may take to become ready
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    wait_timeout: u64,
+    wait_timeout: u32,
     /// Name node namespaces in /run/netns, for `ip netns exec` (root only)
     #[arg(long)]
     export_netns: bool,
@@ -57,7 +57,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let brought = bring_up(&wanted(args)?)?;
     announce(&brought);
-    let deadline = started + Duration::from_secs(args.wait_timeout);
+    let deadline = started + Duration::from_secs(args.wait_timeout.into());
     client::runtime()?
         .block_on(settle(&brought, deadline))
         .with_context(|| format!("lab {} did not get ready", brought.dir.name()))?;

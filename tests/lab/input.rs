@@ -10,7 +10,7 @@ use crate::place::{Place, eventually, text};
 #[test]
 fn wrong_flags_are_wrong_usage_and_say_what_would_be_right() {
     let place = Place::new();
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 10] = [
         (
             &["--node-mask", "8"],
             "node mask /8 does not fit cluster range 10.244.0.0/16: use /16 to /30",
@@ -45,6 +45,10 @@ fn wrong_flags_are_wrong_usage_and_say_what_would_be_right() {
             "lab name \"My_Lab\" is not a DNS label",
         ),
         (&["--cluster-cidr", "ten"], "invalid value 'ten'"),
+        (
+            &["--wait-timeout", "18446744073709551615"],
+            "invalid value '18446744073709551615'",
+        ),
     ];
     for (flags, expected) in cases {
         let args = [&["up"], flags].concat();

@@ -56,7 +56,11 @@ async fn a_watch_goes_on_from_the_version_it_is_given() {
 async fn a_watch_without_a_version_starts_with_what_there_is() {
     let lab = Lab::start().await;
     lab.send("POST", PODS, pod("a")).await;
-    for query in ["", "resourceVersion=0"] {
+    for query in [
+        "",
+        "resourceVersion=0",
+        "timeoutSeconds=18446744073709551615",
+    ] {
         let mut events = pin!(watch(&lab, query).await);
         assert_eq!(show(&events.next().await.unwrap()), "ADDED a", "{query}");
     }

@@ -50,6 +50,27 @@ async fn both_patches() {
 }
 
 #[tokio::test]
+async fn a_patch_cannot_blow_an_object_up() {
+    let lab = Lab::start().await;
+    lab.send("POST", PODS, pod("web")).await;
+    let path = format!("{PODS}/web");
+    let from = "/metadata/labels";
+    let mut double = vec![json!({"op": "add", "path": from, "value": {"a": "b"}})];
+    double.extend(
+        (0..60).map(|n| json!({"op": "copy", "from": from, "path": format!("{from}/{n}")})),
+    );
+    let json_patch = "application/json-patch+json";
+    let (code, status) = lab.send_as("PATCH", &path, json_patch, double.into()).await;
+    assert_eq!(code, 422, "{status}");
+    let text = "x".repeat(2 << 20);
+    for (key, expected) in [("a", 200), ("b", 413)] {
+        let grow = json!({"metadata": {"annotations": {key: text}}});
+        let (code, status) = lab.send_as("PATCH", &path, MERGE, grow).await;
+        assert_eq!(code, expected, "{}", status["message"]);
+    }
+}
+
+#[tokio::test]
 async fn the_status_verb_changes_the_status_alone() {
     let lab = Lab::start().await;
     lab.send("POST", PODS, pod("web")).await;
@@ -196,6 +217,30 @@ async fn a_bound_pod_is_removed_by_its_node_or_by_force() {
         lab.send("DELETE", &path, at_once.clone()).await;
         let (code, _) = lab.send("GET", &path, Value::Null).await;
         assert_eq!(code, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_grace_period_beyond_all_dates_is_a_long_one() {
+    let lab = Lab::start().await;
+    lab.send("POST", NODES, ready_node("node-1")).await;
+    for (name, own, asked) in [
+        ("own", i64::MAX, Value::Null),
+        ("asked", 30, json!({"gracePeriodSeconds": i64::MAX})),
+    ] {
+        let mut bound = pod(name);
+        bound["spec"]["nodeName"] = json!("node-1");
+        bound["spec"]["terminationGracePeriodSeconds"] = json!(own);
+        lab.send("POST", PODS, bound).await;
+        let path = format!("{PODS}/{name}");
+        let (code, deleted) = lab.send("DELETE", &path, asked).await;
+        assert_eq!(code, 200, "{deleted}");
+        assert!(deleted["metadata"]["deletionTimestamp"].is_string());
+        // As Kubernetes: a negative one is a second.
+        let (_, sooner) = lab
+            .send("DELETE", &path, json!({"gracePeriodSeconds": -5}))
+            .await;
+        assert_eq!(sooner["metadata"]["deletionGracePeriodSeconds"], 1);
     }
 }
 

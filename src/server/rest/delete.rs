@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
-use jiff::{Timestamp, ToSpan};
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -18,6 +18,9 @@ use crate::server::resource::{Resource, Subresource};
 use crate::server::selector::Selector;
 use crate::server::status::ApiError;
 use crate::server::store::{Change, StoredObject, View};
+
+/// A human life. Kubernetes has no limit, and dates that nobody can read.
+const LONGEST_GRACE_SECONDS: i64 = 100 * 365 * 24 * 60 * 60;
 
 /// `meta/v1 DeleteOptions`, as far as the server acts on it.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -169,11 +172,16 @@ fn mark(value: &mut Value, grace: i64, now: Timestamp) {
         .pointer("/metadata/deletionGracePeriodSeconds")
         .and_then(Value::as_i64)
         .unwrap_or(0);
-    let end = match already {
+    let grace = grace.clamp(0, LONGEST_GRACE_SECONDS);
+    let asked = match already {
         Some(_) if before <= grace => return,
-        Some(end) => end - before.seconds() + grace.seconds(),
-        None => now + grace.seconds(),
+        Some(end) => end.checked_sub(SignedDuration::from_secs(before)),
+        None => Ok(now),
     };
+    // The last second that can be written is later than any that a clock tells.
+    let end = asked
+        .and_then(|asked| asked.checked_add(SignedDuration::from_secs(grace)))
+        .unwrap_or(Timestamp::MAX);
     let metadata = object::metadata(value);
     metadata.insert("deletionTimestamp".into(), object::timestamp(end).into());
     metadata.insert("deletionGracePeriodSeconds".into(), grace.into());
@@ -233,6 +241,8 @@ fn success(object: &StoredObject) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use jiff::ToSpan;
+
     use super::*;
 
     #[test]
@@ -247,5 +257,18 @@ mod tests {
         mark(&mut pod, 5, later);
         assert_eq!(pod["metadata"]["deletionTimestamp"], "2026-01-01T00:00:05Z");
         assert_eq!(pod["metadata"]["deletionGracePeriodSeconds"], 5);
+    }
+
+    #[test]
+    fn no_period_is_too_long_or_too_short_to_be_recorded() {
+        for grace in [i64::MAX, i64::MIN] {
+            let mut pod = json!({"metadata": {}});
+            mark(&mut pod, grace, Timestamp::now());
+            let end = object::text(&pod, "/metadata/deletionTimestamp");
+            assert!(object::parse_timestamp(end).is_some(), "{end}");
+            mark(&mut pod, 5, Timestamp::now());
+            mark(&mut pod, 0, Timestamp::MAX);
+            assert_eq!(pod["metadata"]["deletionGracePeriodSeconds"], 0);
+        }
     }
 }

@@ -19,6 +19,8 @@ use crate::server::table::{self, IncludeObject};
 
 /// A watch without `timeoutSeconds` ends after this or up to twice this, as in Kubernetes.
 const TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// No watch is kept for longer, whatever it asks for.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Bookmarks come this often, or half as often.
 const BOOKMARK: Duration = Duration::from_secs(40);
 
@@ -56,7 +58,7 @@ impl Api {
             }
         };
         let timeout = match options.timeout_seconds {
-            Some(seconds) if seconds > 0 => Duration::from_secs(seconds),
+            Some(seconds) if seconds > 0 => Duration::from_secs(seconds).min(LONGEST_TIMEOUT),
             _ => random::jittered(TIMEOUT),
         };
         let watch = Watch {
