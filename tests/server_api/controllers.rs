@@ -122,3 +122,27 @@ async fn what_a_node_owned_and_ran_goes_with_it() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn namespaces_that_every_cluster_has_stay_or_come_back() {
+    let lab = Lab::start().await;
+    for name in ["default", "kube-system", "kube-public"] {
+        let path = format!("/api/v1/namespaces/{name}");
+        let (code, status) = lab.send("DELETE", &path, Value::Null).await;
+        let message =
+            format!("namespaces {name:?} is forbidden: this namespace may not be deleted");
+        assert_eq!((code, &status["message"]), (403, &json!(message)));
+    }
+    let path = "/api/v1/namespaces/kube-node-lease";
+    let (_, before) = lab.send("GET", path, Value::Null).await;
+    lab.send("DELETE", path, Value::Null).await;
+    eventually("another of its name", async || {
+        let (code, now) = lab.send("GET", path, Value::Null).await;
+        (code == 200 && now["metadata"]["uid"] != before["metadata"]["uid"]).then_some(())
+    })
+    .await;
+    let lease = json!({"metadata": {"name": "node-1"}, "spec": {}});
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
+    let (code, _) = lab.send("POST", leases, lease).await;
+    assert_eq!(code, 201);
+}

@@ -1,4 +1,5 @@
-//! The end of namespaces: everything in them is deleted, then they are.
+//! The end of namespaces: everything in them is deleted, then they are. Those that every cluster
+//! has are made anew: `kube-node-lease` may be deleted, as in Kubernetes, and nodes need it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,9 +8,10 @@ use futures::future::join_all;
 
 use super::informer::{Informer, Seen, any};
 use super::note;
-use crate::server::kinds::namespace::NAMESPACES;
+use crate::server::bootstrap::create_namespaces;
+use crate::server::kinds::namespace::{BUILT_IN, NAMESPACES};
 use crate::server::object;
-use crate::server::resource::ALL;
+use crate::server::resource::{ALL, Resource};
 use crate::server::rest::{DeleteOptions, delete_in, finish_update};
 use crate::server::status::ApiError;
 use crate::server::store::{Change, EventKind, Store, StoredObject, View};
@@ -19,9 +21,9 @@ pub async fn run(store: Store) {
     let mut terminating = BTreeSet::new();
     loop {
         let (resource, seen) = any(&mut informers).await;
-        let touched: BTreeSet<String> = match seen {
+        let touched: BTreeSet<String> = match &seen {
             Seen::All(objects) => {
-                for object in &objects {
+                for object in objects {
                     see(&mut terminating, object, false);
                 }
                 terminating.clone()
@@ -40,11 +42,30 @@ pub async fn run(store: Store) {
                 })
                 .collect(),
         };
+        if lost_a_built_in(resource, &seen) {
+            note(
+                "make the built-in namespaces",
+                create_namespaces(&store).await,
+            );
+        }
         for namespace in touched {
             empty(&store, &namespace).await;
             finalize(&store, namespace).await;
         }
     }
+}
+
+/// Whether a namespace that every cluster has is gone.
+fn lost_a_built_in(resource: &Resource, seen: &Seen) -> bool {
+    std::ptr::eq(resource, &NAMESPACES)
+        && match seen {
+            Seen::All(objects) => BUILT_IN
+                .iter()
+                .any(|name| !objects.iter().any(|object| object.name() == *name)),
+            Seen::Changes(events) => events.iter().any(|event| {
+                event.kind == EventKind::Deleted && BUILT_IN.contains(&event.object.name())
+            }),
+        }
 }
 
 /// Keeps the set of terminating namespaces; objects of other kinds do not matter to it.
