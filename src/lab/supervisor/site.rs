@@ -33,6 +33,8 @@ pub enum SiteError {
     },
     #[error("cannot enter the namespaces of node {node}")]
     Enter { node: NodeName, source: Errno },
+    #[error("cannot start a thread for node {node}")]
+    NoThread { node: NodeName, source: io::Error },
     #[error("a thread for node {node} did not end well")]
     Thread { node: NodeName },
     #[error("cannot lay node {node}'s cable to the underlay")]
@@ -192,6 +194,15 @@ fn mac(addresses: &[IpNetwork]) -> Mac {
 }
 
 fn on_a_thread<T: Send>(node: &NodeName, work: impl FnOnce() -> T + Send) -> Result<T, SiteError> {
-    thread::scope(|scope| scope.spawn(work).join())
-        .map_err(|_| SiteError::Thread { node: node.clone() })
+    let builder = thread::Builder::new().name(format!("node {node}"));
+    thread::scope(|scope| {
+        let started = builder.spawn_scoped(scope, work);
+        let thread = started.map_err(|source| SiteError::NoThread {
+            node: node.clone(),
+            source,
+        })?;
+        thread
+            .join()
+            .map_err(|_| SiteError::Thread { node: node.clone() })
+    })
 }
