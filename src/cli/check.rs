@@ -8,6 +8,7 @@ use anstyle::{AnsiColor, Style};
 
 use crate::cluster;
 use crate::insight::check::{Fabric, Report, check, gather};
+use crate::lab::launch::raise_descriptor_limit;
 
 use super::client::runtime;
 use super::inside::podnet_inside;
@@ -70,18 +71,6 @@ fn inside(args: &Args) -> anyhow::Result<ExitCode> {
         print_report(&fabric, &report);
     }
     Ok(ExitCode::from(u8::from(!report.holds())))
-}
-
-/// A socket per endpoint and per pair under way.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    // Without it a check of hundreds of pods says which socket it lacked.
-    let _ = setrlimit(Resource::Nofile, raised);
 }
 
 fn print_report(fabric: &Fabric, report: &Report) {

@@ -142,6 +142,8 @@ pub fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // It would be told to stderr as well, and a full disk there would end the process.
+        .log_internal_errors(false)
         .init();
     match run(cli.command) {
         Ok(code) => code,

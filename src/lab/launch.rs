@@ -148,11 +148,12 @@ fn failed(step: &'static str) -> impl FnOnce(io::Error) -> LaunchError {
     move |source| LaunchError::Process { step, source }
 }
 
-/// A node takes two descriptors, and the usual limit is 1,024.
-fn raise_descriptor_limit() {
+/// As far as this process may. A node takes its supervisor two descriptors, an
+/// endpoint or a pair takes `check` a socket, and the usual limit is 1,024.
+pub fn raise_descriptor_limit() {
     let mut limit = rustix::process::getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Small labs fit the old one.
+    // Small labs fit the old one; in a large one, what lacks a descriptor says so.
     let _ = rustix::process::setrlimit(Resource::Nofile, limit);
 }
 

@@ -197,3 +197,79 @@ fn pods_keep_talking_while_server_and_agents_die() {
         (ready == [true, true]).then_some(())
     });
 }
+
+#[test]
+fn a_full_disk_under_its_log_does_not_end_a_lab() {
+    let place = Place::new();
+    let dir = place.lab("default");
+    fs::create_dir(&dir).expect("a directory");
+    fs::write(dir.join("podnet-lab"), "").expect("a lab's");
+    std::os::unix::fs::symlink("/dev/full", dir.join("supervisor.log")).expect("a link");
+    place.ok(&["up", "--nodes", "1"]);
+    let init = init_of(&dir);
+    let agent = pid_of(&place, "default", "node-1").expect("it runs");
+    // Which the supervisor has something to say about.
+    let kill = format!("kill -9 {agent}");
+    place.ok(&["shell", "underlay", "--", "sh", "-c", &kill]);
+    eventually("another agent", || {
+        let pid = pid_of(&place, "default", "node-1")?;
+        (pid != agent).then_some(())
+    });
+    assert_eq!(init_of(&dir), init);
+}
+
+/// The directory of a node's pods cannot be read, for a while.
+#[test]
+fn a_node_that_cannot_be_cleared_away_is_out_all_the_same() {
+    let place = Place::new();
+    place.ok(&["up", "--nodes", "2"]);
+    place.ok(&["run", "two", "--image=pause", "--node", "node-2"]);
+    let pause = "podnet-pause.*nodes/node-2";
+    let paused = || place.podnet(&["shell", "underlay", "--", "pgrep", "-f", pause]);
+    eventually("the pod runs", || paused().status.success().then_some(()));
+    let node = place.lab("default").join("nodes/node-2");
+    let (pods, aside) = (node.join("pods"), node.join("aside"));
+    fs::rename(&pods, &aside).expect("aside");
+    fs::write(&pods, "no directory").expect("written");
+
+    place.ok(&["node", "remove", "node-2"]);
+    assert_eq!(node_names(&place, "default"), ["node-1"]);
+    let record = fs::read_to_string(place.lab("default").join("lab.json")).expect("a record");
+    assert!(!record.contains("node-2"), "{record}");
+    let (_, refusal) = place.refused(&["node", "add", "node-2"]);
+    assert!(
+        refusal.contains("node-2 is still being cleared away"),
+        "{refusal}"
+    );
+    assert!(paused().status.success(), "its pods cannot be found");
+    place.ok(&["node", "add", "node-3"]);
+
+    fs::remove_file(&pods).expect("removed");
+    fs::rename(&aside, &pods).expect("back");
+    eventually("it is cleared away", || (!node.exists()).then_some(()));
+    eventually("its pods too", || {
+        (paused().status.code() == Some(1)).then_some(())
+    });
+    place.ok(&["node", "add", "node-2"]);
+}
+
+#[test]
+fn a_node_whose_object_is_deleted_goes_with_its_pods() {
+    let place = Place::new();
+    place.ok(&["up", "--nodes", "2"]);
+    place.ok(&["run", "two", "--image=pause", "--node", "node-2"]);
+    eventually("the pod runs", || {
+        let shown = place.podnet(&["shell", "two", "--", "true"]);
+        shown.status.success().then_some(())
+    });
+    place.ok(&["delete", "node", "node-2"]);
+    eventually("the node is gone", || {
+        (node_names(&place, "default") == ["node-1"]).then_some(())
+    });
+    let node = place.lab("default").join("nodes/node-2");
+    eventually("and what it had", || (!node.exists()).then_some(()));
+    let pause = ["shell", "underlay", "--", "pgrep", "-f", "podnet-pause"];
+    eventually("its pods too", || {
+        (place.podnet(&pause).status.code() == Some(1)).then_some(())
+    });
+}

@@ -138,7 +138,7 @@ impl Place {
                 let path = entry.path();
                 if path.is_dir() {
                     unread.push(path);
-                } else if path.extension().is_some_and(|end| end == "log") {
+                } else if path.is_file() && path.extension().is_some_and(|end| end == "log") {
                     let log = fs::read_to_string(&path).unwrap_or_default();
                     logs.push_str(&format!("--- {}\n{log}", path.display()));
                 }

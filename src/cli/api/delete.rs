@@ -9,7 +9,7 @@ use kube::Client;
 use serde_json::{Value, json};
 
 use super::resource::{Resource, escape, split};
-use super::{LabArg, NamespaceArg, explain, one_way_to_choose};
+use super::{LabArg, NamespaceArg, SelectorArg, explain, one_way_to_choose};
 
 /// Objects looked at at a time while waiting for them to go.
 const AT_ONCE: usize = 16;
@@ -25,9 +25,8 @@ pub struct Args {
     words: Vec<String>,
     #[command(flatten)]
     namespace: NamespaceArg,
-    /// Those with these labels
-    #[arg(short = 'l', long)]
-    selector: Option<String>,
+    #[command(flatten)]
+    selector: SelectorArg,
     /// All of them in the namespace
     #[arg(long)]
     all: bool,
@@ -42,10 +41,10 @@ pub struct Args {
 /// All that can be deleted is, even if some cannot: 1 then.
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let (resource, mut names) = split(&args.words)?;
-    one_way_to_choose(&names, args.all || args.selector.is_some())?;
+    one_way_to_choose(&names, args.all || args.selector.is_given())?;
     let collection = resource.collection(Some(&args.namespace.namespace));
     if names.is_empty() {
-        names = chosen(client, &collection, args.selector.as_deref()).await?;
+        names = chosen(client, &args.selector.apply(&collection)).await?;
         if names.is_empty() {
             eprintln!("No resources found");
         }
@@ -71,13 +70,9 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(u8::from(failed)))
 }
 
-async fn chosen(
-    client: &Client,
-    collection: &str,
-    selector: Option<&str>,
-) -> anyhow::Result<Vec<String>> {
-    let query = selector.map_or_else(String::new, |s| format!("?labelSelector={}", escape(s)));
-    let request = Request::get(format!("{collection}{query}")).body(Vec::new())?;
+/// The names of what is listed under `url`.
+async fn chosen(client: &Client, url: &str) -> anyhow::Result<Vec<String>> {
+    let request = Request::get(url).body(Vec::new())?;
     let list: Value = client.request(request).await.map_err(explain)?;
     let items = list["items"].as_array().map_or(&[][..], Vec::as_slice);
     let name = |item: &Value| item["metadata"]["name"].as_str().map(str::to_owned);

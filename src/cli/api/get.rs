@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::resource::{Resource, escape, split};
 use super::table::Table;
-use super::{LabArg, NamespaceArg, explain};
+use super::{LabArg, NamespaceArg, SelectorArg, explain};
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 const PLAIN: &str = "application/json";
@@ -36,9 +36,8 @@ pub struct Args {
     /// In every namespace
     #[arg(short = 'A', long)]
     all_namespaces: bool,
-    /// Only objects with these labels: k=v, k!=v, k, !k, 'k in (a,b)'
-    #[arg(short = 'l', long)]
-    selector: Option<String>,
+    #[command(flatten)]
+    selector: SelectorArg,
     /// How to print it
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
@@ -48,10 +47,7 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let (resource, names) = split(&args.words)?;
     let collection = collection(&resource, args);
     let paths = match names.is_empty() {
-        true => vec![match &args.selector {
-            Some(selector) => format!("{collection}?labelSelector={}", escape(selector)),
-            None => collection,
-        }],
+        true => vec![args.selector.apply(&collection)],
         false => names
             .iter()
             .map(|n| format!("{collection}/{}", escape(n)))

@@ -17,12 +17,35 @@ use kube::Client;
 
 use super::LabArg;
 use super::client::{connect, runtime};
+use resource::escape;
 
 /// Which namespace a verb is about.
 #[derive(Debug, clap::Args)]
 struct NamespaceArg {
     #[arg(short, long, default_value = "default")]
     namespace: String,
+}
+
+/// Which objects of a kind a verb is about.
+#[derive(Debug, clap::Args)]
+struct SelectorArg {
+    /// Only objects with these labels: k=v, k!=v, k, !k, 'k in (a,b)'
+    #[arg(short = 'l', long)]
+    selector: Option<String>,
+}
+
+impl SelectorArg {
+    fn is_given(&self) -> bool {
+        self.selector.is_some()
+    }
+
+    /// The URL of those in `collection`.
+    fn apply(&self, collection: &str) -> String {
+        match &self.selector {
+            Some(selector) => format!("{collection}?labelSelector={}", escape(selector)),
+            None => collection.to_owned(),
+        }
+    }
 }
 
 pub fn get(args: &GetArgs) -> anyhow::Result<ExitCode> {

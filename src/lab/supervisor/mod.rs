@@ -13,6 +13,7 @@
 
 mod events;
 mod identity;
+mod leaving;
 mod nodes;
 mod requests;
 mod service;
@@ -41,6 +42,7 @@ use crate::model::NodeName;
 
 use events::Event;
 use identity::Identities;
+use leaving::Remains;
 use nodes::Node;
 use service::Service;
 use site::SiteError;
@@ -71,6 +73,10 @@ pub enum SupervisorError {
     Reap { source: Errno },
     #[error("there is no node {0} in this lab")]
     NoSuchNode(NodeName),
+    #[error(
+        "node {0} is still being cleared away; the lab's supervisor.log says what is in the way"
+    )]
+    StillLeaving(NodeName),
     #[error("cannot find the pods of node {node}")]
     Pods { node: NodeName, source: io::Error },
     #[error("there is no running pod {0} in this lab")]
@@ -96,6 +102,7 @@ pub struct Supervisor {
     /// Of nodes that are not in the lab now too, so that a resumed lab finds
     /// its nodes where they were.
     positions: BTreeMap<NodeName, u32>,
+    remains: Vec<Remains>,
     server: Service,
     listeners: Vec<TcpListener>,
     identities: Identities,
@@ -133,6 +140,7 @@ pub fn boot(
         identities: Identities::prepare(dir, &lab, lab.api_port)?,
         nodes: BTreeMap::new(),
         positions: before.as_ref().map(nodes::positions).unwrap_or_default(),
+        remains: Vec::new(),
         server: Service::new(Instant::now()),
         listeners,
         binary: spawn::binary().map_err(|source| SupervisorError::Binary { source })?,
@@ -167,7 +175,7 @@ impl Supervisor {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
-            self.start_due();
+            self.do_due();
         }
     }
 
@@ -189,13 +197,15 @@ impl Supervisor {
         agents
             .chain([&self.server])
             .filter_map(Service::due)
+            .chain(self.remains.iter().map(Remains::due))
             .min()
             .unwrap_or_else(|| Instant::now() + IDLE)
     }
 
-    /// Starts what is due. A start that fails counts as an end: it is tried
+    /// Clears away and starts what is due. A start that fails counts as an end: it is tried
     /// again, later and later.
-    fn start_due(&mut self) {
+    fn do_due(&mut self) {
+        self.clear_remains();
         let now = Instant::now();
         if self.server.is_due(now)
             && let Err(error) = self.start_server()
@@ -259,16 +269,15 @@ impl Supervisor {
             // Some process of a pod, or an agent of a node that is gone.
             return;
         };
+        let name = name.clone();
+        tracing::warn!(node = %name, %how, "the agent ended");
+        node.agent.ended(how, now);
         let node_deleted = i32::from(EXIT_NODE_DELETED);
         if status.exit_status() == Some(node_deleted) {
-            let name = name.clone();
             tracing::info!(node = %name, "the Node object was deleted; the node goes");
             if let Err(error) = self.remove_node(&name) {
                 tracing::error!("{}", super::chain(&error));
             }
-        } else {
-            tracing::warn!(node = %name, %how, "the agent ended");
-            node.agent.ended(how, now);
         }
     }
 }

@@ -3,15 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
 use crate::lab::control::Changes;
 use crate::lab::state::Record;
 use crate::lab::topology::{Lab, NodeSpec};
 use crate::model::NodeName;
 use crate::pod::{FoundSandbox, find_sandboxes};
 
+use super::leaving::Remains;
 use super::service::Service;
 use super::site::Site;
 use super::{Supervisor, SupervisorError};
@@ -24,7 +22,8 @@ pub struct Node {
 
 impl Supervisor {
     /// Has exactly the nodes in `wanted`, and remembers them. Idempotent; where it
-    /// fails half-way it has, and remembers, the nodes that it got to.
+    /// fails half-way it has, and remembers, the nodes that it got to. Leaving does
+    /// not fail: what a node leaves behind is cleared away later if not now.
     pub fn converge(&mut self, wanted: Vec<NodeSpec>) -> Result<Changes, SupervisorError> {
         let before = self.record();
         let names: BTreeSet<&NodeName> = wanted.iter().map(|node| &node.name).collect();
@@ -35,8 +34,9 @@ impl Supervisor {
             .cloned()
             .collect();
         for name in &leaving {
-            self.take_out(name)?;
+            self.take_out(name);
         }
+        self.clear_remains();
         self.positions.retain(|name, _| names.contains(name));
         let joined = wanted.iter().try_for_each(|spec| {
             match self.nodes.get_mut(&spec.name) {
@@ -75,9 +75,13 @@ impl Supervisor {
     /// places are built, for agents at work slow the kernel down for the rest.
     fn put_in(&mut self, spec: NodeSpec) -> Result<(), SupervisorError> {
         let name = spec.name.clone();
+        if self.remains.iter().any(|left| left.name() == &name) {
+            return Err(SupervisorError::StillLeaving(name));
+        }
+        let leaving = self.remains.iter().map(Remains::position);
         let position = match self.positions.get(&name) {
             Some(position) => *position,
-            None => smallest_free(self.positions.values()),
+            None => smallest_free(self.positions.values().copied().chain(leaving)),
         };
         self.identities.write_node(&self.dir, &name)?;
         let node = Node {
@@ -87,22 +91,6 @@ impl Supervisor {
         };
         self.positions.insert(name.clone(), position);
         self.nodes.insert(name, node);
-        Ok(())
-    }
-
-    fn take_out(&mut self, name: &NodeName) -> Result<(), SupervisorError> {
-        let Some(node) = self.nodes.remove(name) else {
-            return Ok(());
-        };
-        // First the agent, which would otherwise see its pods die and mourn.
-        if let Some(agent) = node.agent.pid() {
-            end(agent);
-        }
-        for sandbox in self.sandboxes(name)? {
-            end(Pid::from_raw(sandbox.pid));
-        }
-        node.site.unplug()?;
-        self.dir.remove_node(name)?;
         Ok(())
     }
 
@@ -151,16 +139,11 @@ pub fn positions(record: &Record) -> BTreeMap<NodeName, u32> {
         .collect()
 }
 
-fn smallest_free<'a>(taken: impl Iterator<Item = &'a u32>) -> u32 {
-    let taken: BTreeSet<u32> = taken.copied().collect();
+fn smallest_free(taken: impl Iterator<Item = u32>) -> u32 {
+    let taken: BTreeSet<u32> = taken.collect();
     (0..)
         .find(|position| !taken.contains(position))
         .unwrap_or(0)
-}
-
-/// SIGKILL. Who is gone already is as dead as we want him.
-fn end(pid: Pid) {
-    let _ = kill(pid, Signal::SIGKILL);
 }
 
 #[cfg(test)]
@@ -169,8 +152,8 @@ mod tests {
 
     #[test]
     fn a_freed_position_is_the_next_one_given() {
-        assert_eq!(smallest_free([].iter()), 0);
-        assert_eq!(smallest_free([0, 1, 3].iter()), 2);
-        assert_eq!(smallest_free([2, 0, 1].iter()), 3);
+        assert_eq!(smallest_free([].into_iter()), 0);
+        assert_eq!(smallest_free([0, 1, 3].into_iter()), 2);
+        assert_eq!(smallest_free([2, 0, 1].into_iter()), 3);
     }
 }

@@ -33,6 +33,8 @@ pub enum SiteError {
     },
     #[error("cannot enter the namespaces of node {node}")]
     Enter { node: NodeName, source: Errno },
+    #[error("cannot start a thread for node {node}")]
+    NoThread { node: NodeName, source: io::Error },
     #[error("a thread for node {node} did not end well")]
     Thread { node: NodeName },
     #[error("cannot lay node {node}'s cable to the underlay")]
@@ -41,6 +43,8 @@ pub enum SiteError {
     Unplug { node: NodeName, source: KernelError },
     #[error("cannot build the underlay")]
     Underlay { source: KernelError },
+    #[error("cannot do without IPv6")]
+    NoIpv6 { source: KernelError },
     #[error("cannot set {path}")]
     Sysctl {
         path: &'static str,
@@ -128,8 +132,9 @@ impl Site {
 
 /// Makes the calling thread's network namespace the lab's underlay. Idempotent.
 pub fn build_underlay(lab: &Lab) -> Result<(), SiteError> {
-    if !lab.underlay.has(Family::V6) {
-        switch_ipv6_off()?;
+    let with_ipv6 = lab.underlay.has(Family::V6);
+    if !with_ipv6 {
+        no_ipv6()?;
     }
     let addresses = lab.underlay.gateways();
     let switch = linux::Switch {
@@ -139,8 +144,10 @@ pub fn build_underlay(lab: &Lab) -> Result<(), SiteError> {
         mtu_bytes: lab.mtu_bytes,
     };
     linux::ensure_switch(&switch).map_err(|source| SiteError::Underlay { source })?;
-    // Ports, which come later, have no addresses in any lab.
-    no_ipv6_for("/proc/sys/net/ipv6/conf/default/disable_ipv6")
+    if with_ipv6 {
+        no_ipv6_for_ports()?;
+    }
+    Ok(())
 }
 
 fn namespaces(name: &NodeName, with_ipv6: bool) -> Result<(File, File), SiteError> {
@@ -156,7 +163,7 @@ fn namespaces(name: &NodeName, with_ipv6: bool) -> Result<(File, File), SiteErro
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS).map_err(made)?;
     nix::unistd::sethostname(name.as_str()).map_err(made)?;
     if !with_ipv6 {
-        switch_ipv6_off()?;
+        no_ipv6()?;
     }
     Ok((
         File::open("/proc/thread-self/ns/net").map_err(opened)?,
@@ -164,18 +171,18 @@ fn namespaces(name: &NodeName, with_ipv6: bool) -> Result<(File, File), SiteErro
     ))
 }
 
-/// Without IPv6 addresses nobody needs the MLD reports that every new port
-/// would send to all others.
-fn switch_ipv6_off() -> Result<(), SiteError> {
-    no_ipv6_for("/proc/sys/net/ipv6/conf/all/disable_ipv6")?;
-    no_ipv6_for("/proc/sys/net/ipv6/conf/default/disable_ipv6")
+/// In the calling thread's network namespace, for links present and future.
+fn no_ipv6() -> Result<(), SiteError> {
+    linux::disable_ipv6().map_err(|source| SiteError::NoIpv6 { source })
 }
 
-/// A kernel without IPv6 has no such file, and nothing to switch off.
-fn no_ipv6_for(path: &'static str) -> Result<(), SiteError> {
-    match fs::write(path, "1") {
+/// The switch has its IPv6 addresses by now; its ports, which come later, have
+/// none in any lab. A kernel without IPv6 has nothing to switch off.
+fn no_ipv6_for_ports() -> Result<(), SiteError> {
+    const DEFAULT: &str = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
+    match fs::write(DEFAULT, "1") {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(SiteError::Sysctl {
-            path,
+            path: DEFAULT,
             source: error,
         }),
         _ => Ok(()),
@@ -192,6 +199,15 @@ fn mac(addresses: &[IpNetwork]) -> Mac {
 }
 
 fn on_a_thread<T: Send>(node: &NodeName, work: impl FnOnce() -> T + Send) -> Result<T, SiteError> {
-    thread::scope(|scope| scope.spawn(work).join())
-        .map_err(|_| SiteError::Thread { node: node.clone() })
+    let builder = thread::Builder::new().name(format!("node {node}"));
+    thread::scope(|scope| {
+        let started = builder.spawn_scoped(scope, work);
+        let thread = started.map_err(|source| SiteError::NoThread {
+            node: node.clone(),
+            source,
+        })?;
+        thread
+            .join()
+            .map_err(|_| SiteError::Thread { node: node.clone() })
+    })
 }

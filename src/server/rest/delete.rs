@@ -23,6 +23,9 @@ use crate::server::store::{Change, StoredObject, View};
 const LONGEST_GRACE_SECONDS: i64 = 100 * 365 * 24 * 60 * 60;
 
 /// `meta/v1 DeleteOptions`, as far as the server acts on it.
+///
+/// What an object owned goes after it, whether the policy is `Background` or `Foreground`: an owner
+/// does not wait for it. `Orphan` would have to spare it, and is refused.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DeleteOptions {
@@ -30,6 +33,8 @@ pub struct DeleteOptions {
     pub preconditions: Preconditions,
     pub dry_run: Vec<String>,
     pub propagation_policy: Option<String>,
+    /// The old way to say `Orphan`.
+    pub orphan_dependents: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -122,11 +127,17 @@ impl DeleteOptions {
             .propagation_policy
             .as_ref()
             .or(query.propagation_policy.as_ref());
+        let orphans = options.orphan_dependents == Some(true);
         match policy.map(String::as_str) {
-            None | Some("Background" | "Foreground" | "Orphan") => Ok(options),
+            None | Some("Background" | "Foreground") if !orphans => Ok(options),
+            None | Some("Background" | "Foreground" | "Orphan") => Err(ApiError::BadRequest(
+                "propagationPolicy \"Orphan\" is not supported by this server: what an object \
+                 owns is deleted after it"
+                    .into(),
+            )),
             Some(other) => Err(ApiError::BadRequest(format!(
                 "invalid propagationPolicy {other:?}: supported values: \"Foreground\", \
-                 \"Background\", \"Orphan\""
+                 \"Background\""
             ))),
         }
     }
