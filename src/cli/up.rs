@@ -58,7 +58,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let brought = bring_up(&wanted(args)?)?;
     announce(&brought);
     let deadline = started + Duration::from_secs(args.wait_timeout.into());
-    client::runtime()?
+    let first_node = client::runtime()?
         .block_on(settle(&brought, deadline))
         .with_context(|| format!("lab {} did not get ready", brought.dir.name()))?;
     wait_until_settled(&brought.dir, deadline)?;
@@ -66,12 +66,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         export(&brought.dir)?;
     }
     status::print_table(&brought.dir)?;
-    what_next(brought.dir.name(), started.elapsed());
+    what_next(brought.dir.name(), first_node.as_deref(), started.elapsed());
     Ok(ExitCode::SUCCESS)
 }
 
-/// Brings the API's objects in line with the lab, and waits for the nodes.
-async fn settle(brought: &Brought, deadline: Instant) -> anyhow::Result<()> {
+/// Brings the API's objects in line with the lab, and waits for the nodes. The
+/// first node's name, if there is one.
+async fn settle(brought: &Brought, deadline: Instant) -> anyhow::Result<Option<String>> {
     let client = client::connect(&brought.dir).await?;
     let wait = ready::Wait {
         dir: &brought.dir,
@@ -92,7 +93,7 @@ async fn settle(brought: &Brought, deadline: Instant) -> anyhow::Result<()> {
             client::relabel_node(&client, &node.name, &node.labels).await?;
         }
     }
-    Ok(())
+    Ok(nodes.into_iter().next().map(|node| node.name))
 }
 
 fn announce(brought: &Brought) {
@@ -123,7 +124,7 @@ fn export(dir: &LabDir) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn what_next(name: &LabName, took: Duration) {
+fn what_next(name: &LabName, node: Option<&str>, took: Duration) {
     let lab = match name.as_str() {
         crate::lab::topology::DEFAULT_NAME => String::new(),
         other => format!(" --lab {other}"),
@@ -134,7 +135,10 @@ fn what_next(name: &LabName, took: Duration) {
     );
     eprintln!("  export KUBECONFIG=$(podnet kubeconfig{lab} --path)");
     eprintln!("  podnet run web --image=pause{lab}     podnet get pods -o wide{lab}");
-    eprintln!("  podnet check{lab}     podnet shell{lab} node-1     podnet down{lab}");
+    let shell = node.map_or(String::new(), |node| {
+        format!("podnet shell{lab} {node}     ")
+    });
+    eprintln!("  podnet check{lab}     {shell}podnet down{lab}");
 }
 
 /// The file with the flags over it.

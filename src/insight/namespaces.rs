@@ -1,14 +1,16 @@
 //! The kernel's side of a lab's nodes.
 
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use thiserror::Error;
 
-use crate::kernel::KernelError;
 use crate::kernel::linux::{Linux, in_netns};
+use crate::kernel::{Kernel, KernelError};
 use crate::lab::LabDir;
 use crate::lab::control::{ControlError, node_network};
 use crate::model::NodeName;
+use crate::plan::Observed;
 
 #[derive(Debug, Error)]
 pub enum NodeError {
@@ -18,17 +20,11 @@ pub enum NodeError {
     Kernel { node: NodeName, source: KernelError },
 }
 
-impl NodeError {
-    pub fn kernel(node: &NodeName) -> impl FnOnce(KernelError) -> NodeError {
-        let node = node.clone();
-        move |source| NodeError::Kernel { node, source }
-    }
-}
-
 /// A node's network namespace, and the kernel as seen from there.
 pub struct NodeKernel {
-    pub netns: OwnedFd,
-    pub kernel: Linux,
+    name: NodeName,
+    netns: OwnedFd,
+    kernel: Linux,
 }
 
 impl NodeKernel {
@@ -39,7 +35,28 @@ impl NodeKernel {
         };
         let kernel = in_netns(netns.as_fd(), Linux::open)
             .and_then(|opened| opened)
-            .map_err(NodeError::kernel(node))?;
-        Ok(Some(NodeKernel { netns, kernel }))
+            .map_err(|source| NodeError::Kernel {
+                node: node.clone(),
+                source,
+            })?;
+        Ok(Some(NodeKernel {
+            name: node.clone(),
+            netns,
+            kernel,
+        }))
+    }
+
+    /// On a thread inside: `/proc/sys/net` shows its reader's namespace.
+    pub fn observe(&self, node_addresses: &[IpAddr]) -> Result<Observed, NodeError> {
+        in_netns(self.netns.as_fd(), || self.kernel.observe(node_addresses))
+            .and_then(|observed| observed)
+            .map_err(|source| NodeError::Kernel {
+                node: self.name.clone(),
+                source,
+            })
+    }
+
+    pub fn into_netns(self) -> OwnedFd {
+        self.netns
     }
 }

@@ -12,8 +12,6 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::cluster::{self, ApiError, NodeView};
-use crate::kernel::Kernel;
-use crate::kernel::linux::Linux;
 use crate::lab::LabDir;
 use crate::model::NodeName;
 
@@ -37,12 +35,12 @@ pub enum SettleError {
 pub async fn settle(lab: &LabDir, client: &Client, deadline: Instant) -> Result<(), SettleError> {
     let nodes = cluster::list_nodes(client).await?;
     for node in &nodes {
-        let Some(NodeKernel { kernel, .. }) = NodeKernel::open(lab, &node.name)? else {
+        let Some(kernel) = NodeKernel::open(lab, &node.name)? else {
             continue;
         };
         let wanted = ranges(nodes.iter().filter(|other| other.name != node.name));
         loop {
-            let found = routed(&kernel, &node.name)?;
+            let found = routed(&kernel)?;
             if found == wanted {
                 break;
             }
@@ -66,9 +64,9 @@ fn ranges<'a>(nodes: impl Iterator<Item = &'a NodeView>) -> BTreeSet<IpNetwork> 
         .collect()
 }
 
-fn routed(kernel: &Linux, node: &NodeName) -> Result<BTreeSet<IpNetwork>, NodeError> {
-    let observed = kernel.observe(&[]).map_err(NodeError::kernel(node))?;
-    Ok(observed.routes.iter().map(|r| r.destination).collect())
+fn routed(kernel: &NodeKernel) -> Result<BTreeSet<IpNetwork>, NodeError> {
+    let routes = kernel.observe(&[])?.routes;
+    Ok(routes.iter().map(|route| route.destination).collect())
 }
 
 fn difference(wanted: &BTreeSet<IpNetwork>, found: &BTreeSet<IpNetwork>) -> String {

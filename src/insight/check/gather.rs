@@ -14,7 +14,6 @@ use tokio::time::Instant;
 use crate::cluster::{self, ApiError, NodeView, PodView};
 use crate::insight::{NodeError, NodeKernel};
 use crate::ipam;
-use crate::kernel::Kernel;
 use crate::lab::LabDir;
 use crate::model::{NodeName, PodName};
 use crate::plan::Observed;
@@ -101,19 +100,17 @@ async fn gather_once(lab: &LabDir, client: &Client) -> Result<Fabric, GatherErro
     let mut endpoints = Vec::new();
     let mut pod_endpoints = Vec::new();
     for view in views {
-        let Some(NodeKernel { netns, kernel }) = NodeKernel::open(lab, &view.name)? else {
+        let Some(kernel) = NodeKernel::open(lab, &view.name)? else {
             continue;
         };
-        let observed = kernel
-            .observe(&view.addresses)
-            .map_err(NodeError::kernel(&view.name))?;
+        let observed = kernel.observe(&view.addresses)?;
         let found = find_sandboxes(&lab.pods(&view.name)).map_err(|source| GatherError::Pods {
             node: view.name.clone(),
             source,
         })?;
         let of_pods = found.iter().filter(|s| wanted.contains(s.uid.as_str()));
         pod_endpoints.extend(of_pods.filter_map(|s| pod_endpoint(&view, &observed, s)));
-        endpoints.push(node_endpoint(&view, netns));
+        endpoints.push(node_endpoint(&view, kernel.into_netns()));
         nodes.push(NodeState {
             view,
             observed,

@@ -32,7 +32,8 @@ use netns::Visitor;
 
 use super::{Attach, Kernel, KernelError};
 
-/// The network namespace in which [`Linux::open`] was called.
+/// The network namespace in which [`Linux::open`] was called. Settings below
+/// `/proc/sys/net` are those of the calling thread, which belongs there too.
 pub struct Linux {
     socket: Mutex<Socket>,
     visitor: Visitor,
