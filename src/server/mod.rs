@@ -153,30 +153,44 @@ fn listen(listener: std::net::TcpListener) -> io::Result<(TcpListener, SocketAdd
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use hyper::body::Bytes;
     use serde_json::json;
 
     use super::kinds::node::NODES;
+    use super::kinds::pod::PODS;
     use super::store::{Backend, Change, Loaded};
     use super::*;
 
-    struct Full;
+    /// Far more than it takes; reaching it is a failure.
+    const PATIENCE: Duration = Duration::from_secs(30);
 
-    impl Backend for Full {
+    /// Full when the first pod is bound.
+    struct Small;
+
+    impl Backend for Small {
         fn load(&mut self) -> Result<Loaded, StoreError> {
             Ok(Loaded::default())
         }
 
-        fn commit(&mut self, _: u64, _: &[(&str, Option<&Bytes>)]) -> Result<(), StoreError> {
-            Err(StoreError::Thread {
-                source: io::ErrorKind::StorageFull.into(),
-            })
+        fn commit(&mut self, _: u64, changes: &[(&str, Option<&Bytes>)]) -> Result<(), StoreError> {
+            let binds = |json: &&Bytes| String::from_utf8_lossy(json).contains("nodeName");
+            match changes
+                .iter()
+                .filter_map(|(_, json)| *json)
+                .any(|json| binds(&json))
+            {
+                false => Ok(()),
+                true => Err(StoreError::Thread {
+                    source: io::ErrorKind::StorageFull.into(),
+                }),
+            }
         }
     }
 
-    #[tokio::test]
-    async fn a_server_whose_store_fails_ends_with_the_stores_error() {
-        let (store, writer) = Store::open(Full).unwrap();
+    async fn run_until_the_store_is_full() -> Result<(), ServerError> {
+        let (store, writer) = Store::open(Small)?;
         let (stopping, mut parts) = (CancellationToken::new(), JoinSet::new());
         controllers::spawn(&mut parts, &store, &stopping);
         let server = Server {
@@ -185,13 +199,33 @@ mod tests {
             parts,
             writer,
         };
-        let running = tokio::spawn(server.run(std::future::pending()));
-        let value = json!({"metadata": {"name": "n"}});
-        let resource = &NODES;
-        let written = store.write(|_| Ok(Change::Put { resource, value })).await;
-        assert!(written.is_err());
+        let node = json!({
+            "metadata": {"name": "node-1"},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        });
+        let pod = json!({
+            "metadata": {"namespace": "default", "name": "web"},
+            "spec": {"schedulerName": "default-scheduler", "containers": []},
+            "status": {"phase": "Pending"},
+        });
+        for (resource, value) in [(&NODES, node), (&PODS, pod)] {
+            let written = store.write(|_| Ok(Change::Put { resource, value })).await;
+            written.expect("there is space");
+        }
         drop(store);
-        let ended = running.await.unwrap();
+        server.run(std::future::pending()).await
+    }
+
+    #[test]
+    fn a_server_whose_store_fails_ends_with_the_stores_error() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let ended = runtime.block_on(async {
+            let running = tokio::spawn(run_until_the_store_is_full());
+            tokio::time::timeout(PATIENCE, running).await
+        });
+        // A task that never pauses would be waited for in vain.
+        runtime.shutdown_background();
+        let ended = ended.expect("it ends").expect("no panic");
         assert!(matches!(ended, Err(ServerError::Store(_))), "{ended:?}");
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::future::{join_all, ready};
 use jiff::Timestamp;
 use serde_json::json;
+use tokio::task::yield_now;
 
 use super::event_record::{self, Record};
 use super::informer::{Informer, Seen};
@@ -38,12 +39,18 @@ pub async fn run(store: Store) {
         }
         let decisions = placement.decide(ROUND).into_iter();
         let carried_out = decisions.map(|decision| carry_out(&store, decision));
-        for pod in join_all(carried_out).await.into_iter().flatten() {
+        let failed: Vec<Arc<str>> = join_all(carried_out).await.into_iter().flatten().collect();
+        for pod in &failed {
             // What was assumed did not come true.
-            match store.get(&pod) {
+            match store.get(pod) {
                 Some(current) => see_pod(&mut placement, &current),
-                None => placement.pod_gone(&pod),
+                None => placement.pod_gone(pod),
             }
+        }
+        if !failed.is_empty() {
+            // A store that has stopped refuses at once and for ever: without a pause here nobody
+            // could end this task.
+            yield_now().await;
         }
     }
 }
