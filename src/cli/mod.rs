@@ -19,6 +19,7 @@ mod shell;
 mod status;
 mod up;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -148,7 +149,8 @@ pub fn main() -> ExitCode {
     match run(cli.command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // A log on a full disk takes no more words; the code still says it.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::from(if is_usage(&error) { USAGE } else { 1 })
         }
     }

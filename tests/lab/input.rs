@@ -59,6 +59,15 @@ fn wrong_flags_are_wrong_usage_and_say_what_would_be_right() {
 }
 
 #[test]
+fn an_error_that_cannot_be_written_is_still_an_exit_code() {
+    let place = Place::new();
+    let full = fs::File::options().write(true).open("/dev/full");
+    let mut up = place.command(&["up", "--lab", "My_Lab"]);
+    let ended = up.stderr(full.expect("a full disk")).status();
+    assert_eq!(ended.expect("an end").code(), Some(2));
+}
+
+#[test]
 fn a_wrong_lab_file_is_refused_where_it_is_wrong() {
     let place = Place::new();
     let file = place.root().join("lab.yaml");
