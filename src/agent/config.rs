@@ -44,7 +44,7 @@ pub struct Args {
     pub static_neighbours: bool,
     /// Look at everything again after so many seconds without news
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    pub resync: u64,
+    pub resync: u32,
     /// Print what would be done, as commands, and do nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -110,7 +110,7 @@ impl TryFrom<Args> for Config {
                 .collect::<Result<_, _>>()?,
             pods_dir: args.pods_dir,
             static_neighbours: args.static_neighbours,
-            resync: Duration::from_secs(args.resync),
+            resync: Duration::from_secs(args.resync.into()),
             dry_run: args.dry_run,
         })
     }
