@@ -249,7 +249,7 @@ impl<R: PodRuntime> Agent<R> {
         if !self.listed {
             return;
         }
-        let peers = peers(self.nodes.values(), &self.config.node);
+        let peers = peers(self.nodes.values(), &self.config);
         let now = std::time::Instant::now();
         let pass = self
             .fabric

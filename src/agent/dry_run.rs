@@ -50,7 +50,7 @@ pub async fn print_plan(client: &Client, config: &Config) -> Result<(), AgentErr
         uplink,
         static_neighbours: config.static_neighbours,
     };
-    let (wanted, complaints) = desired(&node, &peers(nodes.iter(), &config.node));
+    let (wanted, complaints) = desired(&node, &peers(nodes.iter(), config));
     for complaint in complaints {
         println!("# {complaint}");
     }

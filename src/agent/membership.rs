@@ -94,10 +94,12 @@ pub async fn keep_alive(client: Client, node: NodeName, uid: Arc<str>) {
     }
 }
 
-/// Every other node that can be routed to.
-pub fn peers<'a>(nodes: impl Iterator<Item = &'a NodeView>, own: &NodeName) -> Vec<Peer> {
+/// Every other node that can be routed to. One with an address of our own is
+/// what is left of a node that was here before.
+pub fn peers<'a>(nodes: impl Iterator<Item = &'a NodeView>, own: &Config) -> Vec<Peer> {
     nodes
-        .filter(|node| node.name != *own)
+        .filter(|node| node.name != own.node)
+        .filter(|node| !node.addresses.iter().any(|ip| own.addresses.contains(ip)))
         .filter_map(NodeView::peer)
         .collect()
 }

@@ -9,6 +9,7 @@ use anstyle::{AnsiColor, Style};
 use crate::cluster;
 use crate::insight::check::{Fabric, Report, check, gather};
 use crate::lab::launch::raise_descriptor_limit;
+use crate::model::NodeName;
 
 use super::client::runtime;
 use super::inside::podnet_inside;
@@ -20,6 +21,10 @@ const WIDEST_MATRIX: usize = 24;
 const MOST_LISTED: usize = 20;
 /// What pods that are just being started get to be there.
 const STARTING: Duration = Duration::from_secs(2);
+/// As many pairs take no time worth a word.
+const QUICK: usize = 2_000;
+/// `gc_thresh3` of net.ipv4.neigh.default, less some room for the rest.
+const LEARNED_AT_MOST: usize = 1_000;
 /// 2: could not tell.
 const UNKNOWN: u8 = 2;
 
@@ -64,6 +69,10 @@ fn inside(args: &Args) -> anyhow::Result<ExitCode> {
         let client = cluster::connect(&lab.kubeconfig_inside()).await?;
         let deadline = tokio::time::Instant::now() + STARTING;
         let fabric = gather(&lab, &client, deadline).await?;
+        let pairs = pairs(fabric.endpoints.len());
+        if pairs > QUICK {
+            eprintln!("trying {pairs} pairs");
+        }
         let report = check(&fabric).await?;
         anyhow::Ok((fabric, report))
     })?;
@@ -80,7 +89,7 @@ fn print_report(fabric: &Fabric, report: &Report) {
     } else {
         print_summary(fabric, report);
     }
-    let pairs = report.endpoints.len() * report.endpoints.len().saturating_sub(1);
+    let pairs = pairs(report.endpoints.len());
     println!();
     verdict(
         failed.is_empty(),
@@ -101,12 +110,36 @@ fn print_report(fabric: &Fabric, report: &Report) {
     if more > 0 {
         println!("      and {more} more (-o json lists all)");
     }
+    let learned = learned(fabric);
+    if more + failed.len() > 0 && learned > LEARNED_AT_MOST {
+        println!(
+            "      {learned} pairs of pods on one node learn each other by ARP, and the kernel's table \
+             holds 1,024 entries for all namespaces together (net.ipv4.neigh.default.gc_thresh3)"
+        );
+    }
     for invariant in &report.invariants {
         verdict(invariant.holds(), invariant.name);
         for broken in &invariant.broken {
             println!("      {broken}");
         }
     }
+}
+
+fn pairs(endpoints: usize) -> usize {
+    endpoints * endpoints.saturating_sub(1)
+}
+
+/// Entries that pods have for others on their node once all have talked.
+fn learned(fabric: &Fabric) -> usize {
+    let pods_of = |name: &NodeName| {
+        let here = fabric.endpoints.iter().filter(|e| e.node == *name).count();
+        here.saturating_sub(1)
+    };
+    fabric
+        .nodes
+        .iter()
+        .map(|node| pairs(pods_of(&node.view.name)))
+        .sum()
 }
 
 fn verdict(good: bool, text: &str) {

@@ -7,7 +7,7 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use std::collections::BTreeMap;
 use tokio::runtime::Runtime;
 
-use crate::cluster;
+use crate::cluster::{self, PodView};
 use crate::lab::LabDir;
 
 /// A runtime for one command's conversation with the API.
@@ -24,8 +24,26 @@ pub async fn connect(lab: &LabDir) -> anyhow::Result<Client> {
     Ok(cluster::connect(&lab.kubeconfig()).await?)
 }
 
-/// Deletes the Node objects of nodes that left the lab. Idempotent.
+/// Deletes the Node objects of nodes that left the lab, and says which pods go
+/// with them. Idempotent.
 pub async fn forget_nodes(client: &Client, names: &[String]) -> anyhow::Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let gone = |pod: &&PodView| pod.node.as_ref().is_some_and(|node| names.contains(node));
+    let pods = cluster::list_pods(client).await?;
+    let with_them: Vec<String> = pods
+        .iter()
+        .filter(gone)
+        .map(|p| p.pod.to_string())
+        .collect();
+    if !with_them.is_empty() {
+        eprintln!(
+            "and their {} pods: {}",
+            with_them.len(),
+            with_them.join(", ")
+        );
+    }
     let nodes: Api<Node> = Api::all(client.clone());
     for name in names {
         match nodes.delete(name, &DeleteParams::default()).await {

@@ -36,7 +36,7 @@ use crate::server;
 const USAGE: u8 = 2;
 /// What is logged without PODNET_LOG. Connections that end are told by whoever
 /// used them.
-const LOGGED: &str = "info,kube_client=error,kube_runtime=error";
+const LOGGED: &str = "info,kube_client=off,kube_runtime=off";
 
 /// A Kubernetes-style pod network on one Linux box.
 #[derive(Debug, Parser)]

@@ -10,6 +10,9 @@ use crate::model::{NodeName, PodName};
 use super::LabArg;
 use super::inside::exit_code;
 
+/// As shells report it (POSIX.1 §2.8.2).
+const NO_SUCH_COMMAND: u8 = 127;
+
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -21,7 +24,11 @@ pub struct Args {
     #[arg(short, long, default_value = "default")]
     namespace: String,
     /// What to run [default: $SHELL]
-    #[arg(last = true, value_name = "COMMAND")]
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
     command: Vec<String>,
 }
 
@@ -36,8 +43,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         None => shell(&args.place),
     };
-    let status = run_inside(&lab, &target, &mut command)?;
-    Ok(ExitCode::from(exit_code(status)))
+    match run_inside(&lab, &target, &mut command) {
+        Err(error) if error.is_no_such_command() => {
+            eprintln!("error: {error}: there is no such command");
+            Ok(ExitCode::from(NO_SUCH_COMMAND))
+        }
+        status => Ok(ExitCode::from(exit_code(status?))),
+    }
 }
 
 /// A node's name comes first; a pod of the same name is `pod/NAME`.
@@ -56,6 +68,10 @@ fn target(lab: &LabDir, args: &Args) -> anyhow::Result<Target> {
     if place != args.place {
         let names: Vec<&str> = status.nodes.keys().map(String::as_str).collect();
         anyhow::bail!("there is no node {place}; there are {}", names.join(", "));
+    }
+    // As `podnet check` prints it.
+    if let Ok(pod) = PodName::parse(place) {
+        return Ok(Target::Pod(pod));
     }
     Ok(Target::Pod(PodName::new(&args.namespace, place)))
 }

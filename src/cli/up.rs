@@ -21,7 +21,7 @@ pub struct Args {
     /// The lab's name [default: the file's, else default]
     #[arg(long, env = "PODNET_LAB", value_name = "NAME")]
     lab: Option<String>,
-    /// The lab's topology, in YAML
+    /// The lab's topology, in YAML; - reads it from standard input
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     file: Option<PathBuf>,
     /// Have node-1 to node-N [default: 3, or as many as the lab has]
@@ -58,9 +58,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let brought = bring_up(&wanted(args)?)?;
     announce(&brought);
     let deadline = started + Duration::from_secs(args.wait_timeout.into());
-    let first_node = client::runtime()?
-        .block_on(settle(&brought, deadline))
-        .with_context(|| format!("lab {} did not get ready", brought.dir.name()))?;
+    let settled = client::runtime()?.block_on(async {
+        tokio::select! {
+            settled = settle(&brought, deadline) => settled,
+            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!(
+                "interrupted; the lab goes on without waiting, `podnet down` takes it down"
+            )),
+        }
+    });
+    let first_node =
+        settled.with_context(|| format!("lab {} did not get ready", brought.dir.name()))?;
     wait_until_settled(&brought.dir, deadline)?;
     if args.export_netns {
         export(&brought.dir)?;
@@ -85,9 +92,10 @@ async fn settle(brought: &Brought, deadline: Instant) -> anyhow::Result<Option<S
         .spec
         .nodes
         .unwrap_or_default();
+    // First: nodes that come may have the addresses of those that went.
+    client::forget_nodes(&client, &brought.changes.removed).await?;
     let names = nodes.iter().map(|node| node.name.clone()).collect();
     wait.nodes(names).await?;
-    client::forget_nodes(&client, &brought.changes.removed).await?;
     for node in &nodes {
         if brought.changes.relabelled.contains(&node.name) {
             client::relabel_node(&client, &node.name, &node.labels).await?;
@@ -134,7 +142,9 @@ fn what_next(name: &LabName, node: Option<&str>, took: Duration) {
         took.as_secs_f64()
     );
     eprintln!("  export KUBECONFIG=$(podnet kubeconfig{lab} --path)");
-    eprintln!("  podnet run web --image=pause{lab}     podnet get pods -o wide{lab}");
+    if node.is_some() {
+        eprintln!("  podnet run web --image=pause{lab}     podnet get pods -o wide{lab}");
+    }
     let shell = node.map_or(String::new(), |node| {
         format!("podnet shell{lab} {node}     ")
     });

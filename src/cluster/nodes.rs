@@ -222,7 +222,11 @@ fn status(ours: &Registration, health: &Health, now: Timestamp) -> Value {
         .map(|ip| json!({"type": "InternalIP", "address": ip}))
         .collect();
     addresses.push(json!({"type": "Hostname", "address": ours.name.as_str()}));
-    let capacity = json!({"pods": MAX_PODS.to_string(), "cpu": cpus().to_string()});
+    let capacity = json!({
+        "pods": MAX_PODS.to_string(),
+        "cpu": cpus().to_string(),
+        "memory": format!("{}Ki", memory_kib()),
+    });
     json!({
         "addresses": addresses,
         "capacity": capacity,
@@ -257,6 +261,14 @@ fn condition(kind: &str, health: &Health, now: Timestamp) -> Value {
 
 fn cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// `MemTotal` of /proc/meminfo; 0 where there is none.
+fn memory_kib() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let number = total.and_then(|rest| rest.split_whitespace().next());
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 fn node_info() -> Value {

@@ -103,16 +103,26 @@ mod tests {
         ClusterRanges::new(pools.collect()).expect("ranges")
     }
 
+    /// Somewhere in 10.0.0.0/8.
+    fn private_v4(base: u32) -> std::net::Ipv4Addr {
+        (0x0a00_0000 | (base & 0x00ff_ffff)).into()
+    }
+
+    /// Somewhere in fd00::/8.
+    fn private_v6(base: u128) -> std::net::Ipv6Addr {
+        ((0xfd << 120) | (base & (u128::MAX >> 8))).into()
+    }
+
     prop_compose! {
         fn any_pool_v4()(prefix in 8u8..=28, extra in 0u8..=10, base: u32) -> Pool {
-            let network = ipnetwork::Ipv4Network::new(base.into(), prefix).expect("a prefix");
+            let network = ipnetwork::Ipv4Network::new(private_v4(base), prefix).expect("a prefix");
             let range = IpNetwork::new(network.network().into(), prefix).expect("a range");
             Pool::new(range, (prefix + extra).min(30)).expect("fits")
         }
     }
     prop_compose! {
         fn any_pool_v6()(prefix in 16u8..=120, extra in 0u8..=10, base: u128) -> Pool {
-            let network = ipnetwork::Ipv6Network::new(base.into(), prefix).expect("a prefix");
+            let network = ipnetwork::Ipv6Network::new(private_v6(base), prefix).expect("a prefix");
             let range = IpNetwork::new(network.network().into(), prefix).expect("a range");
             Pool::new(range, (prefix + extra).min(126)).expect("fits")
         }

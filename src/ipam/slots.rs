@@ -166,7 +166,7 @@ mod tests {
     proptest! {
         #[test]
         fn names_and_addresses_are_inverse(prefix in 16u8..=30, base: u32, pick: u32) {
-            let v4 = ipnetwork::Ipv4Network::new(base.into(), prefix).expect("a prefix");
+            let v4 = ipnetwork::Ipv4Network::new((0x0a00_0000 | (base & 0x00ff_ffff)).into(), prefix).expect("a prefix");
             let cidr = IpNetwork::new(v4.network().into(), prefix).expect("a network");
             let node = NodeCidrs::new(vec![cidr]).expect("node CIDRs");
             let slot = Slot::new(2 + pick % slot_capacity(&node)).expect("a slot");
@@ -178,7 +178,7 @@ mod tests {
 
         #[test]
         fn names_and_addresses_are_inverse_in_ipv6(prefix in 64u8..=126, base: u128, pick: u32) {
-            let v6 = ipnetwork::Ipv6Network::new(base.into(), prefix).expect("a prefix");
+            let v6 = ipnetwork::Ipv6Network::new(((0xfd << 120) | (base & (u128::MAX >> 8))).into(), prefix).expect("a prefix");
             let cidr = IpNetwork::new(v6.network().into(), prefix).expect("a network");
             let node = NodeCidrs::new(vec![cidr]).expect("node CIDRs");
             let slot = Slot::new(2 + pick % slot_capacity(&node)).expect("a slot");

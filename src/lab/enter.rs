@@ -37,6 +37,12 @@ pub enum EnterError {
     Signals { source: Errno },
 }
 
+impl EnterError {
+    pub fn is_no_such_command(&self) -> bool {
+        matches!(self, EnterError::Run { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// The underlay, from where every node is one hop away.

@@ -78,6 +78,14 @@ pub enum RangeError {
         longest: u8,
     },
     #[error(
+        "range {range} holds {what} addresses, which pods cannot have; use a private one, as \
+         10.244.0.0/16"
+    )]
+    Unusable {
+        range: IpNetwork,
+        what: &'static str,
+    },
+    #[error(
         "cluster range {range} is too small to carve a node's range from; use a shorter prefix"
     )]
     TooSmall { range: IpNetwork },
@@ -118,6 +126,9 @@ impl Pool {
         let meant = truncated(range);
         if meant.ip() != range.ip() {
             return Err(RangeError::HostBits { range, meant });
+        }
+        if let Some(what) = unusable(range) {
+            return Err(RangeError::Unusable { range, what });
         }
         let family = Family::of(range.ip());
         let shortest = range.prefix();
@@ -260,6 +271,26 @@ fn overlap(a: IpNetwork, b: IpNetwork) -> bool {
     a.contains(b.ip()) || b.contains(a.ip())
 }
 
+/// RFC 6890 and RFC 4291 §2.4: what is never a host's own routable address.
+fn unusable(range: IpNetwork) -> Option<&'static str> {
+    let kinds = [
+        ("0.0.0.0/8", "unspecified"),
+        ("127.0.0.0/8", "loopback"),
+        ("169.254.0.0/16", "link-local"),
+        ("224.0.0.0/4", "multicast"),
+        ("240.0.0.0/4", "reserved"),
+        ("::/128", "unspecified"),
+        ("::1/128", "loopback"),
+        ("fe80::/10", "link-local"),
+        ("ff00::/8", "multicast"),
+    ];
+    let within = |text: &str| text.parse().is_ok_and(|kind| overlap(kind, range));
+    kinds
+        .into_iter()
+        .find(|(text, _)| within(text))
+        .map(|(_, what)| what)
+}
+
 fn truncated(network: IpNetwork) -> IpNetwork {
     match network {
         IpNetwork::V4(v4) => {
@@ -312,6 +343,31 @@ mod tests {
             error.to_string(),
             "range 10.244.3.0/16 has host bits set; did you mean 10.244.0.0/16?"
         );
+    }
+
+    #[test]
+    fn ranges_that_no_pod_can_have_are_refused() {
+        for range in [
+            "224.0.0.0/8",
+            "127.0.0.0/16",
+            "169.254.0.0/16",
+            "fe80::/64",
+            "0.0.0.0/0",
+        ] {
+            let refused = Pool::new(net(range), 24).unwrap_err();
+            assert!(
+                matches!(refused, RangeError::Unusable { .. }),
+                "{range}: {refused}"
+            );
+        }
+        for range in [
+            "10.0.0.0/8",
+            "100.64.0.0/10",
+            "192.168.0.0/16",
+            "8.8.0.0/16",
+        ] {
+            assert!(Pool::new(net(range), 24).is_ok(), "{range}");
+        }
     }
 
     #[test]

@@ -91,6 +91,25 @@ fn up_twice_converges() {
     );
 }
 
+/// New nodes take the places, and so the addresses, of those that go.
+#[test]
+fn all_nodes_of_a_lab_can_be_others() {
+    let place = Place::new();
+    let ranges = "10.244.0.0/16,fd00:10:244::/56";
+    place.ok(&["up", "--nodes", "2", "--cluster-cidr", ranges]);
+    place.ok(&["run", "web", "--image=pause", "--node", "node-1"]);
+    let file = place.root().join("others.yaml");
+    let others = "apiVersion: podnet.dev/v1alpha1\nkind: Lab\n\
+                  spec: {nodes: [{name: front}, {name: back}, {name: third}]}\n";
+    fs::write(&file, others).expect("written");
+    let changed = place.podnet(&["up", "-f", &file.to_string_lossy()]);
+    let said = text(&changed.stderr);
+    assert!(changed.status.success(), "{said}");
+    assert!(said.contains("and their 1 pods: default/web"), "{said}");
+    assert_eq!(node_names(&place, "default"), ["back", "front", "third"]);
+    place.ok(&["check"]);
+}
+
 #[test]
 fn nodes_are_added_and_removed_one_by_one() {
     let place = Place::new();
@@ -231,7 +250,10 @@ fn pods_are_entered_and_go_with_their_node() {
     assert_eq!(gone.status.code(), Some(1), "{}", text(&gone.stdout));
     assert_eq!(pids("podnet-pause.*nodes/node-1").lines().count(), 1);
     let (_, missing) = place.refused(&["shell", "two", "--", "true"]);
-    assert!(missing.contains("no running pod default/two"), "{missing}");
+    assert!(
+        missing.contains("no node of that name and no running pod default/two"),
+        "{missing}"
+    );
 }
 
 #[test]

@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Container, Node, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::api::{Api, PostParams};
+
+use crate::cluster::{PAUSE_IMAGES, is_pause_image};
 
 use super::{LabArg, NamespaceArg, explain};
 
@@ -37,6 +39,19 @@ pub struct Args {
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &args.namespace.namespace);
     let pod = pod(args)?;
+    if let Some(node) = &args.node {
+        let nodes: Api<Node> = Api::all(client.clone());
+        if nodes.get_opt(node).await.map_err(explain)?.is_none() {
+            bail!("there is no node {node}; `podnet get nodes` lists them");
+        }
+    }
+    if !is_pause_image(&args.image) {
+        let known = PAUSE_IMAGES.join(" and ");
+        eprintln!(
+            "warning: no node knows image {:?}, the pod will wait for it; they know {known}",
+            args.image
+        );
+    }
     pods.create(&PostParams::default(), &pod)
         .await
         .map_err(explain)?;

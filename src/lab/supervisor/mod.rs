@@ -79,7 +79,7 @@ pub enum SupervisorError {
     StillLeaving(NodeName),
     #[error("cannot find the pods of node {node}")]
     Pods { node: NodeName, source: io::Error },
-    #[error("there is no running pod {0} in this lab")]
+    #[error("there is no node of that name and no running pod {0} in this lab")]
     NoSuchPod(crate::model::PodName),
     #[error("cannot open a namespace")]
     Namespace { source: io::Error },

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use ipnetwork::IpNetwork;
@@ -112,7 +113,11 @@ impl LabFile {
     }
 
     pub fn read(path: &Path) -> Result<LabFile, TopologyError> {
-        let text = fs::read_to_string(path).map_err(|source| TopologyError::Read {
+        let read = match path.as_os_str() == "-" {
+            true => io::read_to_string(io::stdin()),
+            false => fs::read_to_string(path),
+        };
+        let text = read.map_err(|source| TopologyError::Read {
             path: path.to_owned(),
             source,
         })?;

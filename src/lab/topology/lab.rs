@@ -51,13 +51,20 @@ pub struct NodeSpec {
     pub labels: BTreeMap<String, String>,
 }
 
+/// What lies between the nodes; no node has this name.
+const UNDERLAY: &str = "underlay";
+
 impl NodeSpec {
     fn resolve(entry: &NodeEntry) -> Result<NodeSpec, TopologyError> {
         for (key, value) in &entry.labels {
             label::validate(key, value)?;
         }
+        let name = NodeName::new(&entry.name)?;
+        if name.as_str() == UNDERLAY {
+            return Err(TopologyError::ReservedName(name));
+        }
         Ok(NodeSpec {
-            name: NodeName::new(&entry.name)?,
+            name,
             labels: entry.labels.clone(),
         })
     }
@@ -171,7 +178,7 @@ impl Lab {
     pub fn admit(&self, entry: NodeEntry) -> Result<NodeSpec, TopologyError> {
         let node = NodeSpec::resolve(&entry)?;
         if self.nodes.iter().any(|known| known.name == node.name) {
-            return Err(TopologyError::DuplicateNode(node.name));
+            return Err(TopologyError::NodeIsThere(node.name));
         }
         let mut lab = self.clone();
         lab.nodes.push(node.clone());

@@ -50,6 +50,12 @@ pub enum TopologyError {
          with a letter or digit at each end"
     )]
     LabName(String),
+    #[error("node {0} is there already")]
+    NodeIsThere(NodeName),
+    #[error(
+        "a node cannot be called {0}: that is what `podnet shell` calls the network between the nodes"
+    )]
+    ReservedName(NodeName),
     #[error("there are two nodes of the name {0}; give every node a name of its own")]
     DuplicateNode(NodeName),
     #[error("{wanted} nodes do not fit {what} {range}, which holds {holds}; {remedy}")]
