@@ -49,9 +49,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             toured = tour.steps(&dir) => toured,
             _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
         };
-        let down = tour
-            .step("Take it all down: nothing is left", &["down"])
-            .await;
+        let down = match &toured {
+            Ok(()) => {
+                tour.step("Take it all down: nothing is left", &["down"])
+                    .await
+            }
+            // Nobody is asked once something went wrong.
+            Err(_) => tour.podnet(&["down"]).await,
+        };
         toured.and(down)
     });
     // A read of the terminal that was interrupted would hold up a plain drop.
