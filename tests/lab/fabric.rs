@@ -23,7 +23,8 @@ fn pod(place: &Place, name: &str) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).unwrap_or_default()
 }
 
-fn address(place: &Place, name: &str) -> String {
+/// The pod's address, once it runs.
+pub fn address(place: &Place, name: &str) -> String {
     eventually("the pod runs", || {
         let pod = pod(place, name);
         let ip = pod["status"]["podIP"].as_str()?;
