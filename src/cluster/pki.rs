@@ -74,7 +74,8 @@ impl Authority {
         // The key first: a certificate without its key would look complete to nobody.
         write_private(&key, &authority.issuer.key().serialize_pem())
             .map_err(file_error("write", &key))?;
-        fs::write(&certificate, &authority.certificate_pem)
+        // Whole or not at all, as the key: half a certificate would be loaded and refused for ever.
+        write_private(&certificate, &authority.certificate_pem)
             .map_err(file_error("write", &certificate))?;
         Ok(authority)
     }
@@ -159,12 +160,13 @@ impl Authority {
 }
 
 impl Identity {
-    /// Writes `stem.crt` (0644) and `stem.key` (0600) into `dir`.
+    /// Writes `stem.crt` and `stem.key` into `dir`, each whole or not at all, mode 0600.
     pub fn write(&self, dir: &Path, stem: &str) -> Result<(), PkiError> {
         let key = dir.join(format!("{stem}.key"));
         write_private(&key, &self.key_pem).map_err(file_error("write", &key))?;
         let certificate = dir.join(format!("{stem}.crt"));
-        fs::write(&certificate, &self.certificate_pem).map_err(file_error("write", &certificate))
+        write_private(&certificate, &self.certificate_pem)
+            .map_err(file_error("write", &certificate))
     }
 }
 
