@@ -5,7 +5,9 @@
 //! process answers. So an agent that was killed finds its pods again, and
 //! nothing has to be kept in step.
 
+pub mod bundle;
 mod find;
+pub mod protocol;
 mod runtime;
 
 pub use find::{FoundSandbox, find_sandbox, find_sandboxes};
