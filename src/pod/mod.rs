@@ -7,6 +7,7 @@
 
 pub mod bundle;
 mod find;
+pub mod programs;
 pub mod protocol;
 mod runtime;
 
