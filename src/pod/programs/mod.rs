@@ -1,8 +1,9 @@
 //! The programs of the built-in images, which run in containers.
 //!
 //! A lab has no registry to pull from, so the images that teaching material
-//! and tests use are in podnet's own binary: `podnet program NAME [ARGS…]`, or
-//! the binary under the program's name. They answer as the originals do.
+//! and tests use are podnet's own: `podnet program NAME [ARGS…]`, the smaller
+//! `podnet-program NAME [ARGS…]`, or either under the program's name. They
+//! answer as the originals do.
 //!
 //! They are often process 1 of a PID namespace, for which the kernel drops
 //! every signal that has no handler (pid_namespaces(7)): [`end`] has one. There
@@ -49,39 +50,54 @@ enum ProgramError {
     },
 }
 
-/// Runs the program that a command line asks for, until it ends. `None` if it
-/// asks for none.
+/// What `podnet` does with a command line that asks for a program: runs it to
+/// its end. `None` if it asks for none.
 pub fn dispatch(command_line: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     let words: Vec<OsString> = command_line.collect();
-    let (name, args) = asked(&words)?;
-    let args: Vec<String> = args
-        .iter()
-        .map(|arg| arg.to_string_lossy().into_owned())
-        .collect();
-    Some(match run(name, &args) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            say_error(&format!("Error: {error}"));
-            ExitCode::FAILURE
-        }
-    })
+    let (name, args) = asked(&words, Some(SUBCOMMAND))?;
+    Some(run_to_end(name, args))
 }
 
-/// The program's name and its arguments.
-fn asked(words: &[OsString]) -> Option<(&str, &[OsString])> {
-    let (called, rest) = words.split_first()?;
+/// What `podnet-program` does.
+pub fn main(command_line: impl Iterator<Item = OsString>) -> ExitCode {
+    let words: Vec<OsString> = command_line.collect();
+    let (name, args) = asked(&words, None).unwrap_or(("", &[]));
+    run_to_end(name, args)
+}
+
+/// The program's name and its arguments: the binary's own name, or what comes
+/// after it and `subcommand`.
+fn asked<'a>(words: &'a [OsString], subcommand: Option<&str>) -> Option<(&'a str, &'a [OsString])> {
+    let (called, mut rest) = words.split_first()?;
     let called = Path::new(called).file_name().and_then(OsStr::to_str)?;
-    if let Some(name) = NAMES.iter().find(|name| **name == called) {
-        return Some((name, rest));
+    if NAMES.contains(&called) {
+        return Some((called, rest));
     }
-    let (first, rest) = rest.split_first()?;
-    if first != SUBCOMMAND {
-        return None;
+    if let Some(subcommand) = subcommand {
+        let (first, others) = rest.split_first()?;
+        if first != subcommand {
+            return None;
+        }
+        rest = others;
     }
     match rest.split_first() {
         // A name that is not text is no program's either.
         Some((name, args)) => Some((name.to_str().unwrap_or_default(), args)),
         None => Some(("", &[])),
+    }
+}
+
+fn run_to_end(name: &str, args: &[OsString]) -> ExitCode {
+    let args: Vec<String> = args
+        .iter()
+        .map(|arg| arg.to_string_lossy().into_owned())
+        .collect();
+    match run(name, &args) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            say_error(&format!("Error: {error}"));
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -129,21 +145,21 @@ fn hostname() -> String {
 mod tests {
     use super::*;
 
-    fn asked_by(words: &[OsString]) -> Option<(&str, usize)> {
-        asked(words).map(|(name, args)| (name, args.len()))
-    }
-
     #[test]
-    fn a_program_is_asked_for_by_the_binarys_name_or_by_the_subcommand() {
+    fn a_program_is_asked_for_by_the_binarys_name_or_after_it() {
         let words = |text: &str| -> Vec<OsString> { text.split(' ').map(OsString::from).collect() };
-        assert_eq!(
-            asked_by(&words("/agnhost netexec -p")),
-            Some(("agnhost", 2))
-        );
-        assert_eq!(asked_by(&words("podnet program kubia")), Some(("kubia", 0)));
-        assert_eq!(asked_by(&words("podnet program")), Some(("", 0)));
-        assert_eq!(asked_by(&words("pause program kubia")), Some(("pause", 2)));
-        assert_eq!(asked_by(&words("podnet up")), None);
-        assert_eq!(asked_by(&[]), None);
+        let podnet = |text: &str| {
+            let words = words(text);
+            asked(&words, Some(SUBCOMMAND)).map(|(name, args)| (name.to_owned(), args.len()))
+        };
+        let found = |name: &str, args| Some((name.to_owned(), args));
+        assert_eq!(podnet("/agnhost netexec -p"), found("agnhost", 2));
+        assert_eq!(podnet("podnet program kubia"), found("kubia", 0));
+        assert_eq!(podnet("podnet program"), found("", 0));
+        assert_eq!(podnet("pause program kubia"), found("pause", 2));
+        assert_eq!(podnet("podnet up"), None);
+        assert_eq!(podnet("podnet"), None);
+        let own = words("podnet-program kubia a");
+        assert_eq!(asked(&own, None).map(|(name, _)| name), Some("kubia"));
     }
 }
