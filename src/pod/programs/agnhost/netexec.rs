@@ -73,10 +73,8 @@ fn refuse_what_is_not_here(flags: &Flags) -> Result<(), ProgramError> {
             "podnet's agnhost has no {what}; load the image itself for that"
         )))
     };
-    if ["tls-cert-file", "tls-private-key-file"]
-        .iter()
-        .any(|flag| flags.text(flag).is_some_and(|file| !file.is_empty()))
-    {
+    let is_given = |flag| flags.text(flag).is_some_and(|file| !file.is_empty());
+    if is_given("tls-cert-file") || is_given("tls-private-key-file") {
         return without("TLS (--tls-cert-file)");
     }
     if flags.port_or_off("sctp-port", None)?.is_some() {
