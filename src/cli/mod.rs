@@ -63,6 +63,8 @@ enum Command {
     Demo(demo::Args),
     /// Create a pod and run an image in it
     Run(api::RunArgs),
+    /// Create the objects of a file
+    Create(api::CreateArgs),
     /// List pods, nodes and other objects
     Get(api::GetArgs),
     /// Delete objects by name, label or all
@@ -177,6 +179,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(&args),
         Command::Run(args) => api::run(&args),
         Command::Get(args) => api::get(&args),
+        Command::Create(args) => api::create(&args),
         Command::Delete(args) => api::delete(&args),
         Command::Kubeconfig(args) => kubeconfig(&args),
         Command::Doctor(args) => doctor::run(&args),
