@@ -2,12 +2,13 @@
 
 use std::io::Read;
 use std::net::{TcpStream, UdpSocket};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::process::{
-    Answer, Program, eventually, exchange, get, get_from, hostname, run, terminate,
+    Answer, PROGRAM, Program, eventually, exchange, get, get_from, hostname, run, terminate,
 };
 use crate::support::{isolated, sh};
 
@@ -240,6 +241,21 @@ fn serve_hostname_serves_it_in_each_way() {
             table.contains(":0063 ").then_some(())
         });
         assert_eq!(ask_udp("127.0.0.1:99", "anything"), hostname());
+    });
+}
+
+#[test]
+fn porter_answers_on_the_ports_of_its_environment() {
+    isolated(|| {
+        sh("ip link set lo up");
+        let mut command = Command::new(PROGRAM);
+        command.args(["agnhost", "porter"]);
+        command.envs([("SERVE_PORT_80", "foo"), ("SERVE_PORT_81", "bar")]);
+        let mut porter = Program::spawn(&mut command);
+        for (port, body) in [(80, "foo"), (81, "bar")] {
+            porter.wait_serving(port);
+            assert_eq!(text(get(port, "/any")), (200, body.to_owned()));
+        }
     });
 }
 

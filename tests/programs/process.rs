@@ -60,19 +60,22 @@ impl Program {
     /// And takes connections.
     pub fn serving(line: &str, port: u16) -> Program {
         let mut program = Program::start(line);
-        eventually(&format!("{line} listens on {port}"), || {
-            let status = program.child.try_wait().expect("looked at");
-            assert!(status.is_none(), "{line}: {status:?}\n{}", program.errors());
+        program.wait_serving(port);
+        program
+    }
+
+    pub fn wait_serving(&mut self, port: u16) {
+        eventually(&format!("it listens on {port}"), || {
+            let status = self.child.try_wait().expect("looked at");
+            assert!(status.is_none(), "{status:?}\n{}", self.errors());
             // Not by connecting: that would count as a client.
             let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
-            let listening = format!(":{port:04X} ");
             tables
                 .iter()
                 .filter_map(|table| fs::read_to_string(table).ok())
-                .any(|table| table.contains(&listening))
+                .any(|table| table.lines().any(|line| is_listening(line, port)))
                 .then_some(())
         });
-        program
     }
 
     pub fn pid(&self) -> u32 {
@@ -101,6 +104,16 @@ impl Program {
     pub fn errors(&mut self) -> String {
         whole(&mut self.errors)
     }
+}
+
+/// A line of proc_net_tcp(5).
+fn is_listening(line: &str, port: u16) -> bool {
+    const LISTEN: &str = "0A";
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let local = fields
+        .get(1)
+        .is_some_and(|local| local.ends_with(&format!(":{port:04X}")));
+    local && fields.get(3) == Some(&LISTEN)
 }
 
 fn whole(file: &mut File) -> String {

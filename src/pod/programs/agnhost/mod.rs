@@ -11,6 +11,7 @@ mod endpoints;
 mod liveness;
 mod netexec;
 mod pause;
+mod porter;
 mod serve_hostname;
 mod shell;
 
@@ -37,6 +38,7 @@ Available Commands:
                   [--http-override PATH] [--delay-shutdown SECONDS]
   pause           Pauses the execution
                   [--delay-shutdown SECONDS]
+  porter          Answers on port N with what SERVE_PORT_N says
   serve-hostname  Serves the hostname
                   [--http=true] [--tcp] [--udp] [--port 9376] [--close]
 
@@ -58,6 +60,7 @@ pub fn run(args: &[String]) -> Result<u8, ProgramError> {
         "liveness" => liveness::run(args),
         "netexec" => netexec::run(args),
         "pause" => pause::run(args),
+        "porter" => porter::run(args),
         "serve-hostname" => serve_hostname::run(args),
         "help" => {
             say(HELP);

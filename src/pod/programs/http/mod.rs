@@ -224,6 +224,10 @@ fn exchange(
     response.close |= !head.keep_alive || server.is_crowded() || server.counts().ending;
     response.write(&mut stream, asked.method == "HEAD", Timestamp::now())?;
     drop(request);
+    if response.close && head.keep_alive {
+        // It may have sent the next one already.
+        linger(stream);
+    }
     Ok(!response.close)
 }
 
