@@ -118,7 +118,12 @@ fn accept(server: &Arc<Server>) {
         match server.listener.accept() {
             Ok((stream, peer)) => {
                 let place = Place::take(server, |counts| &mut counts.connections);
-                let served = spawn(move || serve(&place, &stream, peer));
+                let served = spawn(move || {
+                    // The connection is closed before its place is given away.
+                    let place = place;
+                    let stream = stream;
+                    serve(&place, &stream, peer);
+                });
                 if let Err(error) = served {
                     say_error(&format!("serve {peer}: start a thread: {error}"));
                 }
