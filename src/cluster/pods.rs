@@ -130,7 +130,7 @@ pub fn pod_view(pod: &Pod) -> Result<PodView, String> {
 
 /// A host name has 64 characters at most (sethostname(2)), a pod's name 253: it
 /// is cut as the kubelet cuts it, at 63 and never behind a '-' or '.'.
-fn hostname(name: &str) -> String {
+pub fn hostname(name: &str) -> String {
     let cut = name.get(..MAX_HOSTNAME).unwrap_or(name);
     cut.trim_end_matches(['-', '.']).to_owned()
 }

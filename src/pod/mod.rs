@@ -7,11 +7,15 @@
 
 pub mod bundle;
 mod find;
+pub mod image;
+pub mod plan;
 pub mod protocol;
 mod runtime;
+mod settings;
 
 pub use find::{FoundSandbox, find_sandbox, find_sandboxes};
 pub use runtime::{PauseSandbox, Runtime, pause_program};
+pub use settings::{BackOffScale, ImageSource, NamedImage, Settings, SettingsError};
 
 /// The pause process listens on it, in the pod's directory.
 pub const SOCKET: &str = "sandbox.sock";
