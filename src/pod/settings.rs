@@ -100,6 +100,13 @@ impl ImageSource {
             ImageSource::Directory(path) | ImageSource::Archive(path) => Some(path),
         }
     }
+
+    pub fn path_mut(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            ImageSource::Machine => None,
+            ImageSource::Directory(path) | ImageSource::Archive(path) => Some(path),
+        }
+    }
 }
 
 impl fmt::Display for ImageSource {

@@ -37,7 +37,8 @@ const DEPTH: usize = 16;
 /// Absolute paths in the container whose root is `root`, and `always`. What cannot
 /// be looked at is hidden.
 pub fn hidden(root: &Path, always: &[PathBuf]) -> Vec<PathBuf> {
-    let mut hidden = always.to_vec();
+    let mut hidden: Vec<PathBuf> = always.iter().flat_map(|path| path.canonicalize()).collect();
+    hidden.extend(always.iter().filter(|path| path.is_absolute()).cloned());
     for name in names(root) {
         let visible = |known: &[&str]| known.contains(&name.as_str());
         if name == "var" {
