@@ -5,22 +5,21 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
-use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
-use tokio::process::{Child, Command};
 use tracing::warn;
 
 use crate::agent::{PodIdentity, PodRuntime, RuntimeError};
 
 use super::find::{FoundSandbox, find_sandbox, find_sandboxes};
-use super::{NAME_FILE, NO_IPV6, STOP};
+use super::{NAME_FILE, NewPod, client, spawn};
 
 const PAUSE: &str = "podnet-pause";
+/// [`super::protocol::Request::Stop`].
+const STOP: &[u8] = b"{\"request\":\"stop\"}\n";
 /// How long a process that was sent SIGKILL may take to be gone.
 const KILL_WAIT: Duration = Duration::from_secs(10);
 
@@ -65,38 +64,22 @@ impl Runtime {
     async fn launch(&self, dir: &Path, pod: &PodIdentity) -> io::Result<PauseSandbox> {
         private_dir(dir)?;
         fs::write(dir.join(NAME_FILE), pod.pod.to_string())?;
-        let mut child = Command::new(&self.pause)
-            .arg(dir)
-            .arg(&pod.hostname)
-            .args((!self.ipv6).then_some(NO_IPV6))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .process_group(0)
-            .spawn()?;
-        match self.picked_up(dir, &mut child).await {
-            Ok(sandbox) => Ok(sandbox),
-            Err(error) => {
-                // Nobody would find it again. It may be dead already.
-                let _ = child.kill().await;
-                Err(error)
-            }
-        }
-    }
-
-    /// The sandbox of a process that was just started, once it is ready.
-    async fn picked_up(&self, dir: &Path, child: &mut Child) -> io::Result<PauseSandbox> {
-        let mut said = String::new();
-        if let Some(out) = &mut child.stdout {
-            out.read_to_string(&mut said).await?;
-        }
-        if said != "ready\n" {
-            let status = child.wait().await?;
-            let text = format!("{PAUSE} ended with {status}; its error is in the agent's log");
-            return Err(io::Error::other(text));
-        }
+        let mut child = spawn(&NewPod {
+            program: &self.pause,
+            dir,
+            hostname: &pod.hostname,
+            ipv6: self.ipv6,
+            host_network: false,
+        })
+        .await?;
         let found = find_sandbox(dir)
-            .ok_or_else(|| io::Error::other(format!("{PAUSE} is ready and cannot be reached")))?;
-        sandbox(dir.to_owned(), found)
+            .ok_or_else(|| io::Error::other(format!("{PAUSE} is ready and cannot be reached")))
+            .and_then(|found| sandbox(dir.to_owned(), found));
+        if found.is_err() {
+            // Nobody would find it again. It may be dead already.
+            let _ = child.kill().await;
+        }
+        found
     }
 
     fn clear(&self, dir: &Path) {
@@ -157,18 +140,11 @@ impl PodRuntime for Runtime {
     }
 
     async fn ended(&self, sandbox: &PauseSandbox) {
-        // The pause process never speaks: the end of the stream is its end.
-        while sandbox.connection.readable().await.is_ok() {
-            match sandbox.connection.try_read(&mut [0; 16]) {
-                Ok(0) => return,
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
-                _ => {}
-            }
-        }
+        client::ended(&sandbox.connection).await;
     }
 
     async fn stop(&self, sandbox: &PauseSandbox, grace: Duration) {
-        let asked = sandbox.connection.try_write(&[STOP]).is_ok();
+        let asked = sandbox.connection.try_write(STOP).is_ok();
         let ended = asked
             && tokio::time::timeout(grace, self.ended(sandbox))
                 .await
