@@ -9,12 +9,15 @@ pub mod bundle;
 mod client;
 mod find;
 pub mod image;
+pub mod life;
 pub mod pause;
 pub mod plan;
+pub mod probe;
 pub mod protocol;
 mod runtime;
 mod settings;
 mod wire;
+mod worker;
 
 pub use client::{Attached, Changes, Exec, NewPod, Pause, PauseError, Stdio, spawn};
 pub use find::{FoundSandbox, find_sandbox, find_sandboxes};
