@@ -15,12 +15,6 @@ use crate::cluster::ContainersReport;
 pub type Before<'a> = &'a [PodCondition];
 
 impl Life {
-    /// Whether a container is just being started.
-    pub fn is_starting(&self) -> bool {
-        let starting = |container: &Container| matches!(container.phase, Phase::Starting { .. });
-        self.containers.iter().any(starting)
-    }
-
     /// `Pending`, `Running`, `Succeeded` or `Failed`.
     pub fn phase(&self, wanted: &Wanted) -> &'static str {
         let settled = |went_well| if went_well { "Succeeded" } else { "Failed" };

@@ -88,6 +88,8 @@ struct Worker {
     probes: Vec<Option<Probes>>,
     verdicts: mpsc::Sender<Verdict>,
     told: Option<Arc<ContainersReport>>,
+    /// Starts that are under way.
+    starting: u32,
     /// Since when a report waits.
     lull: Option<Instant>,
 }
@@ -137,6 +139,7 @@ impl Worker {
             notes: Notes::new(tending.events.clone(), Arc::clone(&pod)),
             told: tending.before.clone(),
             jobs: JoinSet::new(),
+            starting: 0,
             lull: None,
             node,
             dir,
@@ -156,7 +159,7 @@ impl Worker {
         loop {
             let again = self.act();
             self.report().await;
-            if self.life.is_over(&self.wanted) {
+            if self.starting == 0 && self.life.is_over(&self.wanted) {
                 return;
             }
             let due = [again, self.lull.map(|since| since + LULL)];
@@ -230,6 +233,7 @@ impl Worker {
     }
 
     fn start(&mut self, index: usize) {
+        self.starting += 1;
         let attempt = self.life.containers[index].next_attempt();
         let job = start::start(self.scene(), index, attempt);
         self.jobs.spawn(async move {
@@ -373,6 +377,7 @@ impl Worker {
         result: Result<Made, Refused>,
         now: Timestamp,
     ) {
+        self.starting = self.starting.saturating_sub(1);
         match result {
             Ok(made) => {
                 self.life.containers[index].image_id = made.image_id;
@@ -436,7 +441,7 @@ impl Worker {
             self.lull = None;
             return;
         }
-        if self.life.is_starting() {
+        if self.starting > 0 {
             let since = *self.lull.get_or_insert_with(Instant::now);
             if since.elapsed() < LULL {
                 return;
