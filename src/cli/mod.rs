@@ -79,7 +79,7 @@ enum Command {
     /// Serve the Kubernetes API; `up` does it for you
     Server(server::Args),
     /// Be a node: claim a range, build its bridge, route to the other nodes
-    Agent(crate::agent::Args),
+    Agent(agent::Args),
     #[command(hide = true)]
     Settle(settle::Args),
     #[command(hide = true)]
