@@ -8,6 +8,9 @@
 pub mod bundle;
 mod client;
 mod find;
+pub mod kubelet;
+pub mod logs;
+mod nonblocking;
 pub mod pause;
 pub mod protocol;
 mod runtime;
