@@ -25,6 +25,7 @@ use super::worker::{self, Node};
 use super::{NAME_FILE, NewPod, SOCKET, Settings, client, spawn};
 
 const PAUSE: &str = "podnet-pause";
+const PROGRAM: &str = "podnet-program";
 /// The node's own tree, beside its pods, where nothing else is said.
 const ROOT: &str = "rootfs";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -35,7 +36,11 @@ const KILL_WAIT: Duration = Duration::from_secs(10);
 
 /// Where `podnet-pause` is: beside the running program.
 pub fn pause_program() -> io::Result<PathBuf> {
-    let program = std::env::current_exe()?.with_file_name(PAUSE);
+    beside_podnet(PAUSE)
+}
+
+fn beside_podnet(name: &str) -> io::Result<PathBuf> {
+    let program = std::env::current_exe()?.with_file_name(name);
     match program.is_file() {
         true => Ok(program),
         false => Err(io::Error::new(
@@ -74,7 +79,7 @@ impl Runtime {
                 host_paths: settings.host_paths.clone(),
             },
             root: settings.node_root.clone().unwrap_or_else(beside),
-            program: std::env::current_exe()?,
+            program: beside_podnet(PROGRAM)?,
             resolv_conf: fs::read_to_string(RESOLV_CONF).unwrap_or_default(),
         };
         let node = Node {
