@@ -12,7 +12,7 @@ pub struct Resource {
     pub namespaced: bool,
 }
 
-const RESOURCES: [Resource; 5] = [
+const RESOURCES: [Resource; 6] = [
     Resource {
         plural: "pods",
         singular: "pod",
@@ -33,6 +33,13 @@ const RESOURCES: [Resource; 5] = [
         short: "ns",
         base: "/api/v1",
         namespaced: false,
+    },
+    Resource {
+        plural: "configmaps",
+        singular: "configmap",
+        short: "cm",
+        base: "/api/v1",
+        namespaced: true,
     },
     Resource {
         plural: "events",
@@ -78,7 +85,7 @@ impl Resource {
 /// `pods a b` and `pod/a pod/b` are the same.
 pub fn split(words: &[String]) -> anyhow::Result<(Resource, Vec<String>)> {
     let Some((first, rest)) = words.split_first() else {
-        bail!("name a resource: pods, nodes, namespaces, events, leases");
+        bail!("name a resource: pods, nodes, namespaces, configmaps, events, leases");
     };
     let Some((kind, name)) = first.split_once('/') else {
         return Ok((Resource::named(first)?, rest.to_vec()));
