@@ -7,9 +7,11 @@ use anyhow::bail;
 use clap::Subcommand;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
+use k8s_openapi::api::core::v1::{Container, Pod};
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
 use serde_json::json;
 
-use crate::cluster;
 use crate::lab::LabDir;
 use crate::pod::image::{self, Reference, Store};
 
@@ -134,22 +136,34 @@ fn remove(args: &RemoveArgs) -> anyhow::Result<ExitCode> {
 /// Pods that run it, or might again.
 fn users(dir: &LabDir, image: &Reference) -> anyhow::Result<Vec<String>> {
     let pods = client::runtime()?.block_on(async {
-        let client = client::connect(dir).await?;
-        anyhow::Ok(cluster::list_pods(&client).await?)
+        let pods: Api<Pod> = Api::all(client::connect(dir).await?);
+        anyhow::Ok(pods.list(&ListParams::default()).await?)
     })?;
-    let is_it = |text: &str| {
-        let named = Reference::parse(text);
+    let is_it = |container: &Container| {
+        let named = Reference::parse(container.image.as_deref().unwrap_or_default());
         named.is_some_and(|named| {
             named.name == image.name && named.tag_or_latest() == image.tag_or_latest()
         })
     };
-    let using = pods.iter().filter(|pod| !pod.finished);
-    let using = using.filter(|pod| {
-        pod.containers
-            .iter()
-            .any(|container| is_it(&container.image))
-    });
-    Ok(using.map(|pod| pod.pod.to_string()).collect())
+    let uses = |pod: &&Pod| {
+        let phase = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.phase.as_deref());
+        let spec = pod
+            .spec
+            .as_ref()
+            .filter(|_| !matches!(phase, Some("Succeeded" | "Failed")));
+        spec.is_some_and(|spec| {
+            let first = spec.init_containers.iter().flatten();
+            first.chain(&spec.containers).any(is_it)
+        })
+    };
+    Ok(pods
+        .iter()
+        .filter(uses)
+        .map(ResourceExt::name_any)
+        .collect())
 }
 
 /// Up or not: images stay for the next `up`.

@@ -7,6 +7,7 @@ pub struct Resource {
     pub plural: &'static str,
     pub singular: &'static str,
     short: &'static str,
+    kind: &'static str,
     /// Below which path: `/api/v1` or `/apis/GROUP/VERSION`.
     base: &'static str,
     pub namespaced: bool,
@@ -17,6 +18,7 @@ const RESOURCES: [Resource; 6] = [
         plural: "pods",
         singular: "pod",
         short: "po",
+        kind: "Pod",
         base: "/api/v1",
         namespaced: true,
     },
@@ -24,6 +26,7 @@ const RESOURCES: [Resource; 6] = [
         plural: "nodes",
         singular: "node",
         short: "no",
+        kind: "Node",
         base: "/api/v1",
         namespaced: false,
     },
@@ -31,20 +34,23 @@ const RESOURCES: [Resource; 6] = [
         plural: "namespaces",
         singular: "namespace",
         short: "ns",
+        kind: "Namespace",
         base: "/api/v1",
         namespaced: false,
-    },
-    Resource {
-        plural: "configmaps",
-        singular: "configmap",
-        short: "cm",
-        base: "/api/v1",
-        namespaced: true,
     },
     Resource {
         plural: "events",
         singular: "event",
         short: "ev",
+        kind: "Event",
+        base: "/api/v1",
+        namespaced: true,
+    },
+    Resource {
+        plural: "configmaps",
+        singular: "configmap",
+        short: "cm",
+        kind: "ConfigMap",
         base: "/api/v1",
         namespaced: true,
     },
@@ -52,6 +58,7 @@ const RESOURCES: [Resource; 6] = [
         plural: "leases",
         singular: "lease",
         short: "leases",
+        kind: "Lease",
         base: "/apis/coordination.k8s.io/v1",
         namespaced: true,
     },
@@ -71,6 +78,27 @@ impl Resource {
         }
     }
 
+    /// # Errors
+    /// Lists the kinds there are.
+    pub fn of_kind(api_version: &str, kind: &str) -> anyhow::Result<Resource> {
+        let is_it = |r: &&Resource| r.kind == kind && r.api_version() == api_version;
+        match RESOURCES.iter().find(is_it) {
+            Some(resource) => Ok(*resource),
+            None => {
+                let kinds: Vec<&str> = RESOURCES.iter().map(|r| r.kind).collect();
+                bail!(
+                    "no kind {kind} in version {api_version:?} here; there are {}",
+                    kinds.join(", ")
+                )
+            }
+        }
+    }
+
+    fn api_version(&self) -> &'static str {
+        let base = self.base.strip_prefix("/apis/");
+        base.or(self.base.strip_prefix("/api/")).unwrap_or_default()
+    }
+
     /// The path of the collection; `None` for all namespaces.
     pub fn collection(&self, namespace: Option<&str>) -> String {
         match namespace {
@@ -85,7 +113,7 @@ impl Resource {
 /// `pods a b` and `pod/a pod/b` are the same.
 pub fn split(words: &[String]) -> anyhow::Result<(Resource, Vec<String>)> {
     let Some((first, rest)) = words.split_first() else {
-        bail!("name a resource: pods, nodes, namespaces, configmaps, events, leases");
+        bail!("name a resource: pods, nodes, namespaces, events, configmaps, leases");
     };
     let Some((kind, name)) = first.split_once('/') else {
         return Ok((Resource::named(first)?, rest.to_vec()));
