@@ -13,6 +13,7 @@ pub mod life;
 pub mod pause;
 pub mod plan;
 pub mod probe;
+pub mod programs;
 pub mod protocol;
 mod runtime;
 mod settings;
