@@ -27,7 +27,9 @@ impl Cluster {
             .suffix(".yaml")
             .tempfile()
             .expect("a file");
-        let lab = format!("spec:\n  nodes: [{{name: node-1}}]\n  {setting}\n");
+        let lab = format!(
+            "apiVersion: podnet.dev/v1alpha1\nkind: Lab\nspec:\n  nodes: [{{name: node-1}}]\n  {setting}\n"
+        );
         fs::write(file.path(), lab).expect("written");
         let mut readable = fs::metadata(file.path()).expect("there").permissions();
         std::os::unix::fs::PermissionsExt::set_mode(&mut readable, 0o644);
