@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{AttachParams, AttachedProcess, LogParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::api::{AttachParams, AttachedProcess, LogParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client};
 use podnet::cluster::kubeconfig;
 use podnet::cluster::pki::Authority;
 use podnet::pod::bundle::{Bundle, PidNamespace, Process, Root, Streams, User};
@@ -17,6 +16,7 @@ use podnet::pod::{NewPod, Pause, spawn};
 use podnet::server::{Server, ServerConfig, TlsFiles};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
+use tokio::process::Child;
 
 use crate::support::{isolated, sh};
 
@@ -33,6 +33,14 @@ pub struct Place {
     pub pause: Pause,
     pod_dir: PathBuf,
     pub node: tokio::task::JoinHandle<()>,
+    process: Child,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Of a test that failed: whoever waits for its output waits for this process too.
+        let _ = self.process.start_kill();
+    }
 }
 
 /// Runs `test` with a pod that has the containers `main` and `side`, of which none runs; what is
@@ -74,7 +82,7 @@ pub async fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T 
 impl Place {
     async fn new() -> Place {
         let dir = tempfile::tempdir().expect("a directory");
-        let (client, url) = serve(dir.path()).await;
+        let client = serve(dir.path()).await;
         let pods: Api<Pod> = Api::default_namespaced(client);
         let containers = [json!({"name": "main", "image": "host", "stdin": true}), json!({"name": "side", "image": "host"})];
         let pod = serde_json::from_value(json!({
@@ -83,21 +91,23 @@ impl Place {
         }));
         let created = pods.create(&PostParams::default(), &pod.expect("a pod")).await;
         let uid = created.expect("created").metadata.uid.expect("a uid");
+        let running = Patch::Merge(json!({"status": {"phase": "Running"}}));
+        let patched = pods.patch_status(POD, &PatchParams::default(), &running).await;
+        patched.expect("it is said to run");
         let node_dir = dir.path().join("nodes").join(NODE);
         let pod_dir = node_dir.join("pods").join(&uid);
         fs::create_dir_all(&pod_dir).expect("a directory");
         let kubelet = Kubelet::bind(&node_dir.join(SOCKET), &node_dir.join("pods"));
         let kubelet = kubelet.expect("a socket");
         let node = tokio::spawn(async { match kubelet.serve().await {} });
-        fs::write(dir.path().join("kubeconfig"), admin(&dir.path().join("pki"), &url))
-            .expect("written");
-        let pause = start_pod(&pod_dir).await;
+        let (process, pause) = start_pod(&pod_dir).await;
         Place {
             dir,
             pods,
             pause,
             pod_dir,
             node,
+            process,
         }
     }
 
@@ -173,7 +183,7 @@ pub fn exit_code(
     code.unwrap_or_else(|| panic!("no exit code: {status:?}"))
 }
 
-async fn serve(dir: &Path) -> (Client, String) {
+async fn serve(dir: &Path) -> Client {
     let pki = dir.join("pki");
     let authority = Authority::load_or_create(&pki, "test").expect("an authority");
     let identity = authority.server_identity(&["127.0.0.1".into()]).expect("an identity");
@@ -192,10 +202,9 @@ async fn serve(dir: &Path) -> (Client, String) {
     };
     let server = Server::start(config).await.expect("a server");
     tokio::spawn(server.run(std::future::pending()));
-    let config = Kubeconfig::from_yaml(&admin(&pki, &url)).expect("a kubeconfig");
-    let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await;
-    let client = Client::try_from(config.expect("a configuration")).expect("a client");
-    (client, url)
+    let kubeconfig = dir.join("kubeconfig");
+    fs::write(&kubeconfig, admin(&pki, &url)).expect("written");
+    podnet::cluster::connect(&kubeconfig).await.expect("a client")
 }
 
 fn admin(pki: &Path, url: &str) -> String {
@@ -204,7 +213,7 @@ fn admin(pki: &Path, url: &str) -> String {
     kubeconfig::render("test", url, authority.certificate_pem(), &identity)
 }
 
-async fn start_pod(dir: &Path) -> Pause {
+async fn start_pod(dir: &Path) -> (Child, Pause) {
     let pod = NewPod {
         program: Path::new(env!("CARGO_BIN_EXE_podnet-pause")),
         dir,
@@ -215,7 +224,7 @@ async fn start_pod(dir: &Path) -> Pause {
     let child = within("the pod starts", spawn(&pod)).await.expect("a pod");
     let pid = child.id().expect("it runs");
     sh(&format!("nsenter -t {pid} -n ip link set lo up"));
-    Pause::connect(dir).expect("a connection")
+    (child, Pause::connect(dir).expect("a connection"))
 }
 
 /// A container that runs a shell script on the machine's own files.
