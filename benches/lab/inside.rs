@@ -2,7 +2,6 @@
 //! namespaces, its processes.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -24,13 +23,18 @@ use podnet::lab::control::node_network;
 use podnet::lab::topology::LabName;
 use podnet::model::{Family, NodeName};
 
+use super::processes;
+
 /// Objects created at a time.
 const CREATES_AT_ONCE: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn run(words: &[&str]) -> Result<()> {
     match words {
-        ["memory", name] => memory(name),
+        ["memory", name] => {
+            println!("{}", processes::private_kilobytes(name)?);
+            Ok(())
+        }
         ["join", node] => tokio()?.block_on(join(node)),
         ["pods", count] => {
             let count = count.parse()?;
@@ -54,33 +58,6 @@ async fn client() -> Result<Client> {
 fn netns_of(node: &NodeName) -> Result<OwnedFd> {
     let lab = LabDir::new(&LabName::new(&std::env::var("PODNET_LAB")?)?);
     node_network(&lab, node)?.context("the node is of this lab")
-}
-
-/// The median of the private memory of all processes whose command line begins
-/// with `name` behind its path, in kB.
-fn memory(name: &str) -> Result<()> {
-    let mut found: Vec<u64> = Vec::new();
-    for entry in fs::read_dir("/proc")?.flatten() {
-        let Ok(command) = fs::read_to_string(entry.path().join("cmdline")) else {
-            continue;
-        };
-        let command = command.replace('\0', " ");
-        let program = command.rsplit_once('/').map_or(command.as_str(), |_| {
-            let first = command.split(' ').next().unwrap_or_default();
-            let path = first.rfind('/').map_or(0, |at| at + 1);
-            &command[path..]
-        });
-        if program.starts_with(name) {
-            let rollup = fs::read_to_string(entry.path().join("smaps_rollup"))?;
-            let private = rollup.lines().filter(|line| line.starts_with("Private_"));
-            let kilobytes =
-                private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-            found.push(kilobytes.sum());
-        }
-    }
-    found.sort_unstable();
-    println!("{}", found.get(found.len() / 2).context("no such process")?);
-    Ok(())
 }
 
 /// Says `watching`, then the milliseconds from the claim to the last route.

@@ -13,16 +13,17 @@ mod table;
 
 mod floor;
 mod inside;
+mod place;
+mod processes;
 
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use place::{PODNET, Place};
 use table::{Samples, Table, Target};
 
-const PODNET: &str = env!("CARGO_BIN_EXE_podnet");
 const FEW: u32 = 3;
 const MANY: u32 = 50;
 const PODS: u32 = 500;
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
 
 fn measure() -> Result<()> {
     let bench = Bench {
-        dir: tempfile::tempdir()?,
+        place: Place::new()?,
     };
     let mut table = Table::default();
     let mut memory = Vec::new();
@@ -65,7 +66,7 @@ fn measure() -> Result<()> {
 }
 
 struct Bench {
-    dir: tempfile::TempDir,
+    place: Place,
 }
 
 impl Bench {
@@ -73,8 +74,8 @@ impl Bench {
         let (mut ups, mut downs) = (Samples::default(), Samples::default());
         let mut floors = Samples::default();
         for _ in 0..REPETITIONS {
-            ups.push(self.up(FEW)?);
-            downs.push(self.down()?);
+            ups.push(self.place.up(FEW)?);
+            downs.push(self.place.down()?);
             floors.push(floor_of("nodes", FEW)?);
         }
         let target = Target::AtMost(Duration::from_secs(1));
@@ -89,7 +90,7 @@ impl Bench {
     }
 
     fn many_nodes(&self, table: &mut Table, memory: &mut Vec<String>) -> Result<()> {
-        let ups = one(self.up(MANY)?);
+        let ups = one(self.place.up(MANY)?);
         let floors = one(floor_of("nodes", MANY)?);
         let target = Target::AtMost(Duration::from_secs(10));
         table.add(
@@ -111,65 +112,37 @@ impl Bench {
             target,
         );
 
-        let private = self.inside(&["memory", "podnet agent"])?;
+        let private = self.place.inside(&["memory", "podnet agent"])?;
         memory.push(format!(
             "agent, idle among {} nodes: {private} kB private (target {AGENT_KB} kB)",
             MANY as usize + REPETITIONS
         ));
-        self.down()?;
+        self.place.down()?;
         Ok(())
     }
 
     fn many_pods(&self, table: &mut Table, memory: &mut Vec<String>) -> Result<()> {
-        self.up(POD_NODES)?;
-        let milliseconds: f64 = self.inside(&["pods", &PODS.to_string()])?.parse()?;
+        self.place.up(POD_NODES)?;
+        let milliseconds: f64 = self.place.inside(&["pods", &PODS.to_string()])?.parse()?;
         let pods = one(Duration::from_secs_f64(milliseconds / 1e3));
         let floors = one(floor_of("pods", PODS)?);
         let what = format!("{PODS} pods on {POD_NODES} nodes");
         table.add(&what, &pods, Some(&floors), Target::AtMost(PODS_WITHIN));
-        let private = self.inside(&["memory", "podnet-pause"])?;
+        let private = self.place.inside(&["memory", "podnet-pause"])?;
         memory.push(format!(
             "pause process: {private} kB private (target {PAUSE_KB} kB)"
         ));
-        let downs = one(self.down()?);
+        let downs = one(self.place.down()?);
         let target = Target::AtMost(Duration::from_secs(3));
         table.add(&format!("down, {PODS} pods"), &downs, None, target);
         Ok(())
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(PODNET);
-        command
-            .args(arguments)
-            .env("PODNET_STATE_DIR", self.dir.path())
-            .env_remove("PODNET_LAB")
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn timed(&self, arguments: &[&str]) -> Result<Duration> {
-        let start = Instant::now();
-        let output = self.command(arguments).output()?;
-        let took = start.elapsed();
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            bail!("podnet {}: {said}", arguments.join(" "));
-        }
-        Ok(took)
-    }
-
-    fn up(&self, nodes: u32) -> Result<Duration> {
-        self.timed(&["up", "--nodes", &nodes.to_string()])
-    }
-
-    fn down(&self) -> Result<Duration> {
-        self.timed(&["down"])
     }
 
     /// From the claim of the new node's range to its route on every other node.
     fn join(&self, n: u32) -> Result<Duration> {
         let node = format!("node-{n}");
         let mut watcher: Child = self
+            .place
             .inside_command(&["join", &node])?
             .stdout(Stdio::piped())
             .spawn()?;
@@ -179,35 +152,10 @@ impl Bench {
         if ready != "watching" {
             bail!("the watcher said {ready:?}");
         }
-        self.timed(&["node", "add", &node])?;
+        self.place.timed(&["node", "add", &node])?;
         let milliseconds: f64 = lines.next().context("no figure")??.parse()?;
         watcher.wait()?;
         Ok(Duration::from_secs_f64(milliseconds / 1e3))
-    }
-
-    fn inside(&self, arguments: &[&str]) -> Result<String> {
-        let output = self.inside_command(arguments)?.output()?;
-        if !output.status.success() {
-            bail!("inside {}: {}", arguments.join(" "), output.status);
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    }
-
-    /// This program, in the lab's underlay.
-    fn inside_command(&self, arguments: &[&str]) -> Result<Command> {
-        let program: PathBuf = std::env::current_exe()?;
-        let mut command = self.command(&["shell", "underlay", "--"]);
-        command.arg(program).arg("inside").args(arguments);
-        command.stderr(Stdio::inherit());
-        Ok(command)
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        if let Err(error) = self.timed(&["down", "--all"]) {
-            eprintln!("{error:#}");
-        }
     }
 }
 

@@ -39,9 +39,6 @@ pub struct Args {
     /// Run the pods bound to this node, below this directory
     #[arg(long, value_name = "DIR")]
     pub pods_dir: Option<PathBuf>,
-    /// Answer the API server about these pods (logs, exec) on this Unix socket
-    #[arg(long, value_name = "FILE", requires = "pods_dir")]
-    pub socket: Option<PathBuf>,
     /// Permanent neighbour entries for the other nodes (where a node's MAC never moves)
     #[arg(long)]
     pub static_neighbours: bool,

@@ -8,17 +8,25 @@
 pub mod bundle;
 mod client;
 mod find;
+pub mod image;
 pub mod kubelet;
+pub mod life;
 pub mod logs;
 mod nonblocking;
 pub mod pause;
+pub mod plan;
+pub mod probe;
+pub mod programs;
 pub mod protocol;
 mod runtime;
+mod settings;
 mod wire;
+mod worker;
 
 pub use client::{Attached, Changes, Exec, NewPod, Pause, PauseError, Stdio, spawn};
 pub use find::{FoundSandbox, find_sandbox, find_sandboxes};
 pub use runtime::{PauseSandbox, Runtime, pause_program};
+pub use settings::{BackOffScale, ImageSource, NamedImage, Settings, SettingsError};
 
 /// The pause process listens on it, in the pod's directory.
 pub const SOCKET: &str = "sandbox.sock";

@@ -8,8 +8,9 @@ use http::{Method, Request, header};
 use kube::Client;
 use serde_json::{Value, json};
 
+use super::manifest::{FileArg, Manifest};
 use super::resource::{Resource, escape, split};
-use super::{LabArg, NamespaceArg, SelectorArg, explain, one_way_to_choose};
+use super::{LabArg, SelectorArg, explain, one_way_to_choose};
 
 /// Objects looked at at a time while waiting for them to go.
 const AT_ONCE: usize = 16;
@@ -21,10 +22,13 @@ pub struct Args {
     #[command(flatten)]
     pub(super) lab: LabArg,
     /// What to delete: a resource and names, or RESOURCE/NAME
-    #[arg(required = true, value_name = "RESOURCE [NAME]")]
+    #[arg(required_unless_present = "filename", value_name = "RESOURCE [NAME]")]
     words: Vec<String>,
     #[command(flatten)]
-    namespace: NamespaceArg,
+    file: FileArg,
+    /// [default: default]
+    #[arg(short, long)]
+    namespace: Option<String>,
     #[command(flatten)]
     selector: SelectorArg,
     /// All of them in the namespace
@@ -38,21 +42,27 @@ pub struct Args {
     wait: bool,
 }
 
+/// One object to delete.
+struct Doomed {
+    resource: Resource,
+    name: String,
+    path: String,
+}
+
 /// All that can be deleted is, even if some cannot: 1 then.
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
-    let (resource, mut names) = split(&args.words)?;
-    one_way_to_choose(&names, args.all || args.selector.is_given())?;
-    let collection = resource.collection(Some(&args.namespace.namespace));
-    if names.is_empty() {
-        names = chosen(client, &args.selector.apply(&collection)).await?;
-        if names.is_empty() {
-            eprintln!("No resources found");
-        }
-    }
+    let doomed = match args.words.is_empty() {
+        true => in_files(args)?,
+        false => named(client, args).await?,
+    };
     let mut failed = false;
     let mut going = Vec::new();
-    for name in &names {
-        let path = format!("{collection}/{}", escape(name));
+    for Doomed {
+        resource,
+        name,
+        path,
+    } in doomed
+    {
         match delete(client, &path, args.grace_period).await {
             Ok(uid) => {
                 println!("{} \"{name}\" deleted", resource.singular);
@@ -65,9 +75,42 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     if args.wait {
-        wait(client, going, &resource).await?;
+        wait(client, going).await?;
     }
     Ok(ExitCode::from(u8::from(failed)))
+}
+
+fn in_files(args: &Args) -> anyhow::Result<Vec<Doomed>> {
+    let doom = |manifest: Manifest| {
+        Ok(Doomed {
+            path: manifest.path(args.namespace.as_deref())?,
+            resource: manifest.resource,
+            name: manifest.name,
+        })
+    };
+    args.file.read()?.into_iter().map(doom).collect()
+}
+
+async fn named(client: &Client, args: &Args) -> anyhow::Result<Vec<Doomed>> {
+    if !args.file.filename.is_empty() {
+        anyhow::bail!("give -f FILE, or a resource and names, but not both");
+    }
+    let (resource, mut names) = split(&args.words)?;
+    one_way_to_choose(&names, args.all || args.selector.is_given())?;
+    let namespace = args.namespace.as_deref().unwrap_or("default");
+    let collection = resource.collection(Some(namespace));
+    if names.is_empty() {
+        names = chosen(client, &args.selector.apply(&collection)).await?;
+        if names.is_empty() {
+            eprintln!("No resources found");
+        }
+    }
+    let doom = |name: String| Doomed {
+        path: format!("{collection}/{}", escape(&name)),
+        resource,
+        name,
+    };
+    Ok(names.into_iter().map(doom).collect())
 }
 
 /// The names of what is listed under `url`.
@@ -99,16 +142,15 @@ async fn delete(
     Ok(uid.into_iter().find_map(Value::as_str).map(str::to_owned))
 }
 
-async fn wait(
-    client: &Client,
-    going: Vec<(String, Option<String>)>,
-    resource: &Resource,
-) -> anyhow::Result<()> {
+async fn wait(client: &Client, going: Vec<(String, Option<String>)>) -> anyhow::Result<()> {
     let mut waiting = futures::stream::iter(going)
-        .map(|(path, uid)| async move { until_gone(client, &path, uid.as_deref()).await })
+        .map(|(path, uid)| async move {
+            let gone = until_gone(client, &path, uid.as_deref()).await;
+            gone.map_err(|error| explain(error).context(format!("wait for {path}")))
+        })
         .buffer_unordered(AT_ONCE);
     while let Some(gone) = waiting.next().await {
-        gone.map_err(|error| explain(error).context(format!("wait for {}", resource.plural)))?;
+        gone?;
     }
     Ok(())
 }

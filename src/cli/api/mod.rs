@@ -1,11 +1,14 @@
 //! kubectl's verbs, for a box without kubectl: the same API, flags and tables.
 
+mod create;
 mod delete;
 mod get;
+mod manifest;
 mod resource;
 mod run;
 mod table;
 
+pub use create::Args as CreateArgs;
 pub use delete::Args as DeleteArgs;
 pub use get::Args as GetArgs;
 pub use run::Args as RunArgs;
@@ -54,6 +57,10 @@ pub fn get(args: &GetArgs) -> anyhow::Result<ExitCode> {
 
 pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     with_client(&args.lab, async |client| run::run(&client, args).await)
+}
+
+pub fn create(args: &CreateArgs) -> anyhow::Result<ExitCode> {
+    with_client(&args.lab, async |client| create::run(&client, args).await)
 }
 
 pub fn delete(args: &DeleteArgs) -> anyhow::Result<ExitCode> {

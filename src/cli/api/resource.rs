@@ -7,16 +7,18 @@ pub struct Resource {
     pub plural: &'static str,
     pub singular: &'static str,
     short: &'static str,
+    kind: &'static str,
     /// Below which path: `/api/v1` or `/apis/GROUP/VERSION`.
     base: &'static str,
     pub namespaced: bool,
 }
 
-const RESOURCES: [Resource; 5] = [
+const RESOURCES: [Resource; 6] = [
     Resource {
         plural: "pods",
         singular: "pod",
         short: "po",
+        kind: "Pod",
         base: "/api/v1",
         namespaced: true,
     },
@@ -24,6 +26,7 @@ const RESOURCES: [Resource; 5] = [
         plural: "nodes",
         singular: "node",
         short: "no",
+        kind: "Node",
         base: "/api/v1",
         namespaced: false,
     },
@@ -31,6 +34,7 @@ const RESOURCES: [Resource; 5] = [
         plural: "namespaces",
         singular: "namespace",
         short: "ns",
+        kind: "Namespace",
         base: "/api/v1",
         namespaced: false,
     },
@@ -38,6 +42,15 @@ const RESOURCES: [Resource; 5] = [
         plural: "events",
         singular: "event",
         short: "ev",
+        kind: "Event",
+        base: "/api/v1",
+        namespaced: true,
+    },
+    Resource {
+        plural: "configmaps",
+        singular: "configmap",
+        short: "cm",
+        kind: "ConfigMap",
         base: "/api/v1",
         namespaced: true,
     },
@@ -45,6 +58,7 @@ const RESOURCES: [Resource; 5] = [
         plural: "leases",
         singular: "lease",
         short: "leases",
+        kind: "Lease",
         base: "/apis/coordination.k8s.io/v1",
         namespaced: true,
     },
@@ -64,6 +78,27 @@ impl Resource {
         }
     }
 
+    /// # Errors
+    /// Lists the kinds there are.
+    pub fn of_kind(api_version: &str, kind: &str) -> anyhow::Result<Resource> {
+        let is_it = |r: &&Resource| r.kind == kind && r.api_version() == api_version;
+        match RESOURCES.iter().find(is_it) {
+            Some(resource) => Ok(*resource),
+            None => {
+                let kinds: Vec<&str> = RESOURCES.iter().map(|r| r.kind).collect();
+                bail!(
+                    "no kind {kind} in version {api_version:?} here; there are {}",
+                    kinds.join(", ")
+                )
+            }
+        }
+    }
+
+    fn api_version(&self) -> &'static str {
+        let base = self.base.strip_prefix("/apis/");
+        base.or(self.base.strip_prefix("/api/")).unwrap_or_default()
+    }
+
     /// The path of the collection; `None` for all namespaces.
     pub fn collection(&self, namespace: Option<&str>) -> String {
         match namespace {
@@ -78,7 +113,7 @@ impl Resource {
 /// `pods a b` and `pod/a pod/b` are the same.
 pub fn split(words: &[String]) -> anyhow::Result<(Resource, Vec<String>)> {
     let Some((first, rest)) = words.split_first() else {
-        bail!("name a resource: pods, nodes, namespaces, events, leases");
+        bail!("name a resource: pods, nodes, namespaces, events, configmaps, leases");
     };
     let Some((kind, name)) = first.split_once('/') else {
         return Ok((Resource::named(first)?, rest.to_vec()));

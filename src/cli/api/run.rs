@@ -3,12 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
-use k8s_openapi::api::core::v1::{Container, Node, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Container, EnvVar, Node, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::api::{Api, PostParams};
-
-use crate::cluster::{PAUSE_IMAGES, is_pause_image};
 
 use super::{LabArg, NamespaceArg, explain};
 
@@ -32,8 +30,19 @@ pub struct Args {
         value_delimiter = ','
     )]
     labels: Vec<String>,
+    /// What happens when it ends: Always, OnFailure or Never start it again
+    #[arg(long, default_value = "Always")]
+    restart: String,
+    /// An environment variable
+    #[arg(long, value_name = "KEY=VALUE")]
+    env: Vec<String>,
+    /// ARGS are the command, not arguments for the image's own
+    #[arg(long)]
+    command: bool,
     #[command(flatten)]
     namespace: NamespaceArg,
+    #[arg(last = true, value_name = "ARGS")]
+    arguments: Vec<String>,
 }
 
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
@@ -45,13 +54,6 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
             bail!("there is no node {node}; `podnet get nodes` lists them");
         }
     }
-    if !is_pause_image(&args.image) {
-        let known = PAUSE_IMAGES.join(" and ");
-        eprintln!(
-            "warning: no node knows image {:?}, the pod will wait for it; they know {known}",
-            args.image
-        );
-    }
     pods.create(&PostParams::default(), &pod)
         .await
         .map_err(explain)?;
@@ -62,10 +64,8 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
 fn pod(args: &Args) -> anyhow::Result<Pod> {
     let mut labels = std::collections::BTreeMap::new();
     for label in &args.labels {
-        let Some((key, value)) = label.split_once('=') else {
-            bail!("label {label:?} is not KEY=VALUE");
-        };
-        labels.insert(key.to_owned(), value.to_owned());
+        let (key, value) = pair("label", label)?;
+        labels.insert(key, value);
     }
     if labels.is_empty() {
         labels.insert("run".to_owned(), args.name.clone());
@@ -78,13 +78,47 @@ fn pod(args: &Args) -> anyhow::Result<Pod> {
         },
         spec: Some(PodSpec {
             node_name: args.node.clone(),
-            containers: vec![Container {
-                name: args.name.clone(),
-                image: Some(args.image.clone()),
-                ..Container::default()
-            }],
+            restart_policy: Some(args.restart.clone()),
+            containers: vec![container(args)?],
             ..PodSpec::default()
         }),
         ..Pod::default()
     })
+}
+
+fn container(args: &Args) -> anyhow::Result<Container> {
+    let words = (!args.arguments.is_empty()).then(|| args.arguments.clone());
+    let (command, arguments) = match args.command {
+        true => (words, None),
+        false => (None, words),
+    };
+    let variable = |text: &String| {
+        let (name, value) = pair("--env", text)?;
+        let value = Some(value);
+        Ok(EnvVar {
+            name,
+            value,
+            value_from: None,
+        })
+    };
+    let env: Vec<EnvVar> = args
+        .env
+        .iter()
+        .map(variable)
+        .collect::<anyhow::Result<_>>()?;
+    Ok(Container {
+        name: args.name.clone(),
+        image: Some(args.image.clone()),
+        command,
+        args: arguments,
+        env: Some(env).filter(|env| !env.is_empty()),
+        ..Container::default()
+    })
+}
+
+fn pair(what: &str, text: &str) -> anyhow::Result<(String, String)> {
+    match text.split_once('=') {
+        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+        None => bail!("{what} {text:?} is not KEY=VALUE"),
+    }
 }

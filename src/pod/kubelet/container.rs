@@ -13,9 +13,9 @@ use super::console::{Console, Output};
 use super::program::Program;
 use super::query::{Ask, Streams};
 use super::status::{self, Failure};
-use crate::pod::{Pause, PauseError, Stdio};
 use crate::pod::nonblocking::nonblocking;
 use crate::pod::protocol::{Container, Refusal};
+use crate::pod::{Pause, PauseError, Stdio};
 
 /// Returns once the container is not in its run number `attempt` any more.
 pub async fn ended(dir: &Path, container: &str, attempt: u32) {
@@ -70,9 +70,7 @@ async fn try_run(dir: &Path, ask: Ask, console: Console) -> Result<(), Failure> 
             streams,
         } => exec(&pause, &container, &command, streams, console).await,
         Ask::Attach { container, streams } => attach(&pause, &container, streams, console).await,
-        Ask::Log { .. } | Ask::PortForward { .. } => {
-            Err(Failure::internal("it runs no program"))
-        }
+        Ask::Log { .. } | Ask::PortForward { .. } => Err(Failure::internal("it runs no program")),
     }
 }
 

@@ -93,7 +93,9 @@ async fn one_port(
 ) {
     for channel in [data, data + 1] {
         // A client that is gone is noticed below.
-        let _ = messages.send(on_channel(channel, &port.to_le_bytes())).await;
+        let _ = messages
+            .send(on_channel(channel, &port.to_le_bytes()))
+            .await;
     }
     match super::container::dial(&dir, port).await {
         Ok(pod) => {

@@ -136,7 +136,10 @@ async fn tell(
             Err(error) => {
                 // EIO: nobody has the terminal open any more.
                 let known = [Errno::IO, Errno::AGAIN].map(Errno::raw_os_error);
-                if !error.raw_os_error().is_some_and(|errno| known.contains(&errno)) {
+                if !error
+                    .raw_os_error()
+                    .is_some_and(|errno| known.contains(&errno))
+                {
                     tracing::debug!("read a program's output: {error}");
                 }
                 return;

@@ -32,7 +32,9 @@ pub enum Ask {
         streams: Streams,
     },
     /// Ports for a client that names them here, and not stream by stream.
-    PortForward { ports: Vec<u16> },
+    PortForward {
+        ports: Vec<u16>,
+    },
 }
 
 /// Which of a program's streams the client wants.
@@ -202,7 +204,12 @@ mod tests {
         assert_eq!((options.tail, options.follow), (Some(3), true));
         assert_eq!(options.since, Timestamp::from_second(900).ok());
         assert_eq!(run, Run::Current);
-        for wrong in ["tailLines=-1", "limitBytes=x", "sinceTime=now", "follow=maybe"] {
+        for wrong in [
+            "tailLines=-1",
+            "limitBytes=x",
+            "sinceTime=now",
+            "follow=maybe",
+        ] {
             let error = parse(&format!("/pods/u/log/web?{wrong}")).unwrap_err();
             assert_eq!(error.code, 400, "{wrong}");
         }
@@ -222,7 +229,12 @@ mod tests {
 
     #[test]
     fn no_path_leads_out_of_the_pods_directory() {
-        for path in ["/pods/../log/web", "/pods/u/log/..", "/pods//log/a", "/pods/u/log/a%2fb"] {
+        for path in [
+            "/pods/../log/web",
+            "/pods/u/log/..",
+            "/pods//log/a",
+            "/pods/u/log/a%2fb",
+        ] {
             assert!(parse(path).is_err(), "{path}");
         }
     }

@@ -139,7 +139,10 @@ async fn answer(request: Request<Incoming>, pods_dir: &Path) -> Result<Response<
     let query = Query::parse(uri.path(), uri.query().unwrap_or(""), Timestamp::now())?;
     let dir = pods_dir.join(&query.uid);
     if !dir.is_dir() {
-        let text = format!("pod {} is not on this node, or has not begun yet", query.uid);
+        let text = format!(
+            "pod {} is not on this node, or has not begun yet",
+            query.uid
+        );
         return Err(Failure::not_found(text));
     }
     match query.ask {

@@ -53,13 +53,21 @@ pub fn accept(headers: &HeaderMap, offer: Offer) -> Result<(Carrier, response::B
         .status(StatusCode::SWITCHING_PROTOCOLS)
         .header(CONNECTION, "Upgrade");
     if !lists(headers, &CONNECTION).any(|one| one.eq_ignore_ascii_case("upgrade")) {
-        return Err(Failure::bad("unable to upgrade: the request does not ask for it"));
+        return Err(Failure::bad(
+            "unable to upgrade: the request does not ask for it",
+        ));
     }
-    let upgrade = headers.get(UPGRADE).map_or(b"" as &[u8], HeaderValue::as_bytes);
+    let upgrade = headers
+        .get(UPGRADE)
+        .map_or(b"" as &[u8], HeaderValue::as_bytes);
     if upgrade.eq_ignore_ascii_case(b"websocket") {
         let key = headers
             .get(SEC_WEBSOCKET_KEY)
-            .filter(|_| headers.get(SEC_WEBSOCKET_VERSION).is_some_and(|v| v == "13"))
+            .filter(|_| {
+                headers
+                    .get(SEC_WEBSOCKET_VERSION)
+                    .is_some_and(|v| v == "13")
+            })
             .ok_or_else(|| Failure::bad("unable to upgrade: no WebSocket of version 13"))?;
         let protocol = choose(headers, &SEC_WEBSOCKET_PROTOCOL, offer.websocket)?;
         let answer = accepted

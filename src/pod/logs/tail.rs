@@ -28,11 +28,7 @@ impl Countdown {
 
     /// Where in `file` the wanted lines begin; `None` if they begin in an older file. Only what
     /// is before `end`, which is the end of a record, counts.
-    pub fn start_in(
-        &mut self,
-        file: &mut (impl Read + Seek),
-        end: u64,
-    ) -> io::Result<Option<u64>> {
+    pub fn start_in(&mut self, file: &mut (impl Read + Seek), end: u64) -> io::Result<Option<u64>> {
         // The records from `later` on have been looked at; `carry` is how what lies between
         // `unread` and `later` begins.
         let (mut unread, mut later) = (end, end);
@@ -47,7 +43,11 @@ impl Countdown {
                 if begin >= later {
                     continue;
                 }
-                if self.passes(&head(&block[newline + 1..], later.min(unread) - begin, &carry)) {
+                if self.passes(&head(
+                    &block[newline + 1..],
+                    later.min(unread) - begin,
+                    &carry,
+                )) {
                     return Ok(Some(later));
                 }
                 later = begin;

@@ -58,14 +58,19 @@ impl Api {
         let mut onward = Request::get(uri).body(Empty::<Bytes>::new());
         if let Ok(onward) = &mut onward {
             pass_on(request.headers(), onward.headers_mut());
-            onward.headers_mut().insert(HOST, hyper::header::HeaderValue::from_static("node"));
+            onward
+                .headers_mut()
+                .insert(HOST, hyper::header::HeaderValue::from_static("node"));
         }
         let onward = onward.map_err(|error| ApiError::BadRequest(error.to_string()))?;
         let mut answer = ask(nodes_dir, node, onward).await?;
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(plain(answer));
         }
-        let (client, agent) = (hyper::upgrade::on(&mut request), hyper::upgrade::on(&mut answer));
+        let (client, agent) = (
+            hyper::upgrade::on(&mut request),
+            hyper::upgrade::on(&mut answer),
+        );
         let stopping = self.stopping.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -131,7 +136,9 @@ fn plain(answer: Response<Incoming>) -> Response<super::Body> {
     let mut response = Response::new(body.boxed_unsync());
     *response.status_mut() = head.status;
     if let Some(content_type) = head.headers.get(CONTENT_TYPE) {
-        response.headers_mut().insert(CONTENT_TYPE, content_type.clone());
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, content_type.clone());
     }
     response
 }

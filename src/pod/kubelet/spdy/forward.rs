@@ -55,7 +55,12 @@ pub async fn forward_tunnelled(connection: Upgraded, dir: &Path) {
         }
         drop(messages);
     };
-    tokio::join!(serve(far, dir), inward, outward, websocket::send(sink, outgoing));
+    tokio::join!(
+        serve(far, dir),
+        inward,
+        outward,
+        websocket::send(sink, outgoing)
+    );
 }
 
 async fn serve(io: impl AsyncRead + AsyncWrite, dir: &Path) {

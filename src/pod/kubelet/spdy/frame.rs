@@ -67,7 +67,9 @@ pub enum Kind {
 impl Head {
     pub fn parse(head: [u8; HEAD_BYTES]) -> Result<Head, SpdyError> {
         let [a, b, c, d, flags, length @ ..] = head;
-        let bytes = length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+        let bytes = length
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
         let first = u32::from_be_bytes([a, b, c, d]);
         if first & CONTROL == 0 {
             let kind = Kind::Data(first);
@@ -205,8 +207,11 @@ mod tests {
                 .prop_map(|(stream, status)| Frame::Reset { stream, status }),
             any::<u32>().prop_map(Frame::Ping),
             Just(Frame::GoAway),
-            (stream, any::<bool>(), bytes)
-                .prop_map(|(stream, fin, bytes)| Frame::Data { stream, fin, bytes }),
+            (stream, any::<bool>(), bytes).prop_map(|(stream, fin, bytes)| Frame::Data {
+                stream,
+                fin,
+                bytes
+            }),
         ]
     }
 

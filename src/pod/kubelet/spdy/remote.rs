@@ -95,13 +95,19 @@ async fn tell(
         };
         let fin = false;
         if let Some(stream) = stream
-            && frames.send(Frame::Data { stream, fin, bytes }).await.is_err()
+            && frames
+                .send(Frame::Data { stream, fin, bytes })
+                .await
+                .is_err()
         {
             return;
         }
     }
     let all = *known.borrow();
-    let ends = [all.stdout, all.stderr, all.error].into_iter().flatten().map(end_of);
+    let ends = [all.stdout, all.stderr, all.error]
+        .into_iter()
+        .flatten()
+        .map(end_of);
     for frame in ends.chain([Frame::GoAway]) {
         // A client that is gone needs no end.
         let _ = frames.send(frame).await;
