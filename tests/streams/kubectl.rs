@@ -5,11 +5,13 @@ use std::net::{Shutdown, TcpStream};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use crate::forward::ECHO;
-use crate::place::{Place, POD, with_pod, within};
+use crate::place::{POD, Place, with_pod, within};
 
 /// The version, printed; `None`, and a word on it, without one.
 fn version() -> Option<String> {
-    let output = Command::new("kubectl").args(["version", "--client"]).output();
+    let output = Command::new("kubectl")
+        .args(["version", "--client"])
+        .output();
     match output {
         Ok(output) if output.status.success() => {
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -36,7 +38,10 @@ impl Place {
         command.args(arguments);
         let input = input.to_vec();
         let run = move || {
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            command
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
             let mut child = command.spawn().expect("kubectl runs");
             let mut stdin = child.stdin.take().expect("a pipe");
             let writer = std::thread::spawn(move || stdin.write_all(&input));
@@ -44,7 +49,9 @@ impl Place {
             let _ = writer.join();
             output
         };
-        within("kubectl ends", tokio::task::spawn_blocking(run)).await.expect("no panic")
+        within("kubectl ends", tokio::task::spawn_blocking(run))
+            .await
+            .expect("no panic")
     }
 }
 
@@ -68,15 +75,34 @@ fn logs_exec_and_attach() {
             while place.logs(kube::api::LogParams::default()).await.unwrap() != "hello\n" {}
         })
         .await;
-        let logs = place.output(&["logs", POD, "-c", "main", "--tail=1"], b"").await;
+        let logs = place
+            .output(&["logs", POD, "-c", "main", "--tail=1"], b"")
+            .await;
         assert_eq!(text(&logs.stdout), "hello\n", "{}", text(&logs.stderr));
-        let exec = ["exec", POD, "-c", "main", "--", "sh", "-c", "echo out; echo err >&2; exit 7"];
+        let exec = [
+            "exec",
+            POD,
+            "-c",
+            "main",
+            "--",
+            "sh",
+            "-c",
+            "echo out; echo err >&2; exit 7",
+        ];
         let run = place.output(&exec, b"").await;
         assert_eq!(run.status.code(), Some(7), "{}", text(&run.stderr));
         assert_eq!(text(&run.stdout), "out\n");
-        assert!(text(&run.stderr).starts_with("err\n"), "{}", text(&run.stderr));
-        let sent: Vec<u8> = (0..10_u32 << 20).map(|n| (n ^ n >> 8 ^ n >> 16) as u8).collect();
-        let cat = place.output(&["exec", "-i", POD, "-c", "main", "--", "cat"], &sent).await;
+        assert!(
+            text(&run.stderr).starts_with("err\n"),
+            "{}",
+            text(&run.stderr)
+        );
+        let sent: Vec<u8> = (0..10_u32 << 20)
+            .map(|n| (n ^ n >> 8 ^ n >> 16) as u8)
+            .collect();
+        let cat = place
+            .output(&["exec", "-i", POD, "-c", "main", "--", "cat"], &sent)
+            .await;
         assert!(cat.status.success(), "{}", text(&cat.stderr));
         assert!(cat.stdout == sent, "{} bytes came back", cat.stdout.len());
     });
@@ -101,12 +127,18 @@ impl Forward {
     fn to(place: &Place, port: u16) -> Forward {
         let mut command = place.kubectl();
         command.args(["port-forward", POD, &format!(":{port}")]);
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("kubectl runs");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("kubectl runs");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("a pipe");
         let mut stdout = BufReader::new(stdout);
         stdout.read_line(&mut line).expect("a line");
-        let port = line.split(" -> ").next().and_then(|from| from.rsplit(':').next()?.parse().ok());
+        let port = line
+            .split(" -> ")
+            .next()
+            .and_then(|from| from.rsplit(':').next()?.parse().ok());
         let port = port.unwrap_or_else(|| panic!("no port: {line:?}"));
         Forward {
             child,
@@ -143,10 +175,16 @@ fn port_forward() {
         .await;
         let exchanges = tokio::task::block_in_place(|| {
             let forward = Forward::to(place, 7007);
-            let sent: Vec<u8> = (0..1_u32 << 20).map(|n| (n ^ n >> 8 ^ n >> 16) as u8).collect();
+            let sent: Vec<u8> = (0..1_u32 << 20)
+                .map(|n| (n ^ n >> 8 ^ n >> 16) as u8)
+                .collect();
             let several: Vec<bool> = std::thread::scope(|scope| {
-                let all: Vec<_> = (0..4).map(|_| scope.spawn(|| forward.exchange(&sent) == sent)).collect();
-                all.into_iter().map(|one| one.join().expect("no panic")).collect()
+                let all: Vec<_> = (0..4)
+                    .map(|_| scope.spawn(|| forward.exchange(&sent) == sent))
+                    .collect();
+                all.into_iter()
+                    .map(|one| one.join().expect("no panic"))
+                    .collect()
             });
             several
         });
