@@ -53,6 +53,10 @@ pub enum Subresource {
     Status,
     Finalize,
     Binding,
+    Log,
+    Exec,
+    Attach,
+    PortForward,
 }
 
 impl Subresource {
@@ -61,7 +65,17 @@ impl Subresource {
             Subresource::Status => "status",
             Subresource::Finalize => "finalize",
             Subresource::Binding => "binding",
+            Subresource::Log => "log",
+            Subresource::Exec => "exec",
+            Subresource::Attach => "attach",
+            Subresource::PortForward => "portforward",
         }
+    }
+
+    /// Answered by the object's node.
+    pub fn is_remote(self) -> bool {
+        use Subresource::{Attach, Exec, Log, PortForward};
+        matches!(self, Log | Exec | Attach | PortForward)
     }
 }
 

@@ -54,6 +54,8 @@ pub enum ApiError {
     TooLarge(String),
     #[error("too old resource version: {asked} ({oldest})")]
     Expired { asked: u64, oldest: u64 },
+    #[error("{0}")]
+    Unavailable(String),
     #[error("Internal error occurred: {0}")]
     Internal(String),
 }
@@ -193,6 +195,7 @@ impl ApiError {
             ApiError::TooLarge(_) => 413,
             ApiError::Expired { .. } => 410,
             ApiError::Internal(_) => 500,
+            ApiError::Unavailable(_) => 503,
         }
     }
 
@@ -210,6 +213,7 @@ impl ApiError {
             ApiError::TooLarge(_) => "RequestEntityTooLarge",
             ApiError::Expired { .. } => "Expired",
             ApiError::Internal(_) => "InternalError",
+            ApiError::Unavailable(_) => "ServiceUnavailable",
         }
     }
 

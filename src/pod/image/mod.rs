@@ -42,7 +42,7 @@ pub struct Image {
     /// `USER[:GROUP]`, names or numbers; `None` is root.
     pub user: Option<String>,
     pub accounts: Accounts,
-    /// Where in the container podnet's own binary is, if this is one of its programs.
+    /// Where in the container the binary of the built-in programs is, if this is one of them.
     pub program: Option<PathBuf>,
 }
 

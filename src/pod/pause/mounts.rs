@@ -106,7 +106,7 @@ fn kernel(root: &NewRoot) -> Result<(), StartError> {
     let read_only = flags | MountFlags::RDONLY;
     // Refused where the network namespace or the mounts of /sys are not ours.
     if mount("sysfs", &sys, "sysfs", read_only, None).is_err() {
-        let options = c"mode=0555,size=0";
+        let options = c"mode=0555,nr_inodes=1";
         tmpfs(&sys, options).step("mount /sys")?;
         let made = open(&sys)?;
         sys::restrict_mount(&made, RDONLY | NOEXEC | NOSUID, false).step("protect /sys")?;
