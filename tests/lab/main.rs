@@ -6,3 +6,4 @@ mod input;
 mod lifecycle;
 mod observe;
 mod place;
+mod streams;

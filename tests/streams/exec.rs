@@ -11,7 +11,10 @@ fn a_program_is_run_and_its_end_told() {
     with_pod(async |place| {
         place.start("exec sleep 1000").await;
         let (out, err, code) = place.run("echo out; echo err >&2; hostname; exit 3").await;
-        assert_eq!((out.as_str(), err.as_str(), code), ("out\nweb\n", "err\n", 3));
+        assert_eq!(
+            (out.as_str(), err.as_str(), code),
+            ("out\nweb\n", "err\n", 3)
+        );
         let (out, _, code) = place.run("kill -9 $$").await;
         assert_eq!((out.as_str(), code), ("", 137));
         // What it leaves behind holds its output open, and nobody up.
@@ -24,12 +27,22 @@ fn a_program_is_run_and_its_end_told() {
 fn a_program_that_is_not_there_is_named() {
     with_pod(async |place| {
         place.start("exec sleep 1000").await;
-        let mut process = place.exec(&["no-such-program"], AttachParams::default()).await;
-        let status = within("an answer", process.take_status().unwrap()).await.unwrap();
+        let mut process = place
+            .exec(&["no-such-program"], AttachParams::default())
+            .await;
+        let status = within("an answer", process.take_status().unwrap())
+            .await
+            .unwrap();
         let message = status.message.unwrap_or_default();
         assert!(message.contains("no-such-program"), "{message}");
         let side = AttachParams::default().container("side");
-        let error = place.pods.exec(POD, ["ls"], &side).await.err().expect("it does not run").to_string();
+        let error = place
+            .pods
+            .exec(POD, ["ls"], &side)
+            .await
+            .err()
+            .expect("it does not run")
+            .to_string();
         assert!(error.contains("400"), "{error}");
     });
 }
@@ -42,15 +55,16 @@ fn ten_megabytes_go_through_a_program_unchanged() {
         let mut process = place.exec(&["cat"], params).await;
         let (mut stdin, mut stdout) = (process.stdin().unwrap(), process.stdout().unwrap());
         let status = process.take_status().unwrap();
-        let sent: Vec<u8> = (0..10_u32 << 20).map(|n| (n ^ n >> 8 ^ n >> 16) as u8).collect();
+        let sent: Vec<u8> = (0..10_u32 << 20)
+            .map(|n| (n ^ n >> 8 ^ n >> 16) as u8)
+            .collect();
         let mut received = Vec::new();
         let status = within("it ends", async {
             let write = async {
                 stdin.write_all(&sent).await.unwrap();
                 stdin.shutdown().await.unwrap();
             };
-            let ((), read, status) =
-                tokio::join!(write, stdout.read_to_end(&mut received), status);
+            let ((), read, status) = tokio::join!(write, stdout.read_to_end(&mut received), status);
             read.unwrap();
             status.unwrap()
         })
@@ -65,7 +79,8 @@ fn a_terminal_has_the_size_of_the_clients() {
     with_pod(async |place| {
         place.start("exec sleep 1000").await;
         let params = AttachParams::interactive_tty();
-        let script = "trap 'stty size; exit 4' WINCH; tty; echo ready; while :; do sleep 0.01; done";
+        let script =
+            "trap 'stty size; exit 4' WINCH; tty; echo ready; while :; do sleep 0.01; done";
         let mut process = place.exec(&["sh", "-c", script], params).await;
         let mut stdout = process.stdout().unwrap();
         let mut size = process.terminal_size().unwrap();
@@ -97,7 +112,9 @@ fn a_program_ends_when_its_client_goes() {
     with_pod(async |place| {
         place.start("exec sleep 1000").await;
         let params = AttachParams::default().stdin(true);
-        let mut process = place.exec(&["sh", "-c", "echo $$; exec sleep 1001"], params).await;
+        let mut process = place
+            .exec(&["sh", "-c", "echo $$; exec sleep 1001"], params)
+            .await;
         let mut pid = [0; 16];
         let mut stdout = process.stdout().unwrap();
         let count = within("it runs", stdout.read(&mut pid)).await.unwrap();
@@ -116,7 +133,10 @@ fn a_program_ends_when_its_client_goes() {
 #[test]
 fn who_attaches_talks_with_the_container() {
     with_pod(async |place| {
-        let mut bundle = shell("main", "while read line; do echo \"said $line\"; done; exit 0");
+        let mut bundle = shell(
+            "main",
+            "while read line; do echo \"said $line\"; done; exit 0",
+        );
         bundle.streams.stdin = true;
         bundle.streams.stdin_once = true;
         place.start_bundle(&bundle).await;
@@ -126,7 +146,9 @@ fn who_attaches_talks_with_the_container() {
         stdin.write_all(b"a\nb\n").await.unwrap();
         stdin.shutdown().await.unwrap();
         let mut said = String::new();
-        within("it ends", stdout.read_to_string(&mut said)).await.unwrap();
+        within("it ends", stdout.read_to_string(&mut said))
+            .await
+            .unwrap();
         assert_eq!(said, "said a\nsaid b\n");
         let log = place.log("main", 0);
         let logged = || std::fs::read_to_string(&log).is_ok_and(|text| text.contains("said b"));

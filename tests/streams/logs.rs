@@ -1,7 +1,7 @@
 //! What containers said, as the API answers it.
 
-use std::fs;
 use std::fmt::Write;
+use std::fs;
 
 use futures::{AsyncBufReadExt, TryStreamExt};
 use kube::api::LogParams;
@@ -11,14 +11,23 @@ use crate::place::{POD, eventually, shell, with_pod, within};
 #[test]
 fn a_log_is_told_in_the_parts_that_are_asked_for() {
     with_pod(async |place| {
-        place.start("seq 1 100; echo fault >&2; exec sleep 1000").await;
+        place
+            .start("seq 1 100; echo fault >&2; exec sleep 1000")
+            .await;
         let whole: String = (1..=100).fold(String::new(), |mut text, n| {
             let _ = writeln!(text, "{n}");
             text
         });
         // Both streams are pumped at once, so their order is not told.
         within("all of it", async {
-            while place.logs(LogParams::default()).await.unwrap().lines().count() < 101 {
+            while place
+                .logs(LogParams::default())
+                .await
+                .unwrap()
+                .lines()
+                .count()
+                < 101
+            {
                 tokio::task::yield_now().await;
             }
         })
@@ -52,7 +61,9 @@ fn a_log_is_told_in_the_parts_that_are_asked_for() {
 #[test]
 fn a_followed_log_ends_with_its_container() {
     with_pod(async |place| {
-        place.start("echo one; read line; echo two; printf three").await;
+        place
+            .start("echo one; read line; echo two; printf three")
+            .await;
         let options = LogParams {
             container: Some("main".into()),
             follow: true,
@@ -111,7 +122,8 @@ fn a_followed_log_goes_on_where_it_is_rotated() {
 fn the_run_before_has_a_log_of_its_own() {
     with_pod(async |place| {
         place.start("echo first").await;
-        let text = |name: &str| fs::read_to_string(place.log("main", 0)).is_ok_and(|t| t.contains(name));
+        let text =
+            |name: &str| fs::read_to_string(place.log("main", 0)).is_ok_and(|t| t.contains(name));
         eventually("the first run's log", || text("first").then_some(())).await;
         within("it ends", async {
             let (mut all, mut changes) = place.pause.watch().await.unwrap();
@@ -139,10 +151,16 @@ fn the_run_before_has_a_log_of_its_own() {
 #[test]
 fn what_cannot_be_answered_is_said() {
     with_pod(async |place| {
-        let error = place.pods.logs(POD, &LogParams::default()).await.unwrap_err();
+        let error = place
+            .pods
+            .logs(POD, &LogParams::default())
+            .await
+            .unwrap_err();
         let text = error.to_string();
         assert!(
-            text.contains("a container name must be specified for pod web, choose one of: [main side]"),
+            text.contains(
+                "a container name must be specified for pod web, choose one of: [main side]"
+            ),
             "{text}"
         );
         let of = |container: &str| LogParams {
@@ -150,7 +168,10 @@ fn what_cannot_be_answered_is_said() {
             ..LogParams::default()
         };
         let text = place.logs(of("nobody")).await.unwrap_err();
-        assert!(text.contains("container nobody is not valid for pod web"), "{text}");
+        assert!(
+            text.contains("container nobody is not valid for pod web"),
+            "{text}"
+        );
         let text = place.logs(of("side")).await.unwrap_err();
         assert!(text.contains("has no log yet"), "{text}");
         place.node.abort();

@@ -84,15 +84,22 @@ impl Place {
         let dir = tempfile::tempdir().expect("a directory");
         let client = serve(dir.path()).await;
         let pods: Api<Pod> = Api::default_namespaced(client);
-        let containers = [json!({"name": "main", "image": "host", "stdin": true}), json!({"name": "side", "image": "host"})];
+        let containers = [
+            json!({"name": "main", "image": "host", "stdin": true}),
+            json!({"name": "side", "image": "host"}),
+        ];
         let pod = serde_json::from_value(json!({
             "metadata": {"name": POD},
             "spec": {"nodeName": NODE, "schedulerName": "nobody", "containers": containers},
         }));
-        let created = pods.create(&PostParams::default(), &pod.expect("a pod")).await;
+        let created = pods
+            .create(&PostParams::default(), &pod.expect("a pod"))
+            .await;
         let uid = created.expect("created").metadata.uid.expect("a uid");
         let running = Patch::Merge(json!({"status": {"phase": "Running"}}));
-        let patched = pods.patch_status(POD, &PatchParams::default(), &running).await;
+        let patched = pods
+            .patch_status(POD, &PatchParams::default(), &running)
+            .await;
         patched.expect("it is said to run");
         let node_dir = dir.path().join("nodes").join(NODE);
         let pod_dir = node_dir.join("pods").join(&uid);
@@ -132,7 +139,10 @@ impl Place {
 
     pub async fn logs(&self, options: LogParams) -> Result<String, String> {
         let container = options.container.clone().or(Some("main".into()));
-        let options = LogParams { container, ..options };
+        let options = LogParams {
+            container,
+            ..options
+        };
         let logs = within("a log", self.pods.logs(POD, &options)).await;
         logs.map_err(|error| error.to_string())
     }
@@ -151,7 +161,10 @@ impl Place {
         let (mut out, mut err) = (String::new(), String::new());
         let (mut stdout, mut stderr) = (process.stdout().unwrap(), process.stderr().unwrap());
         within("it ends", async {
-            let told = (stdout.read_to_string(&mut out), stderr.read_to_string(&mut err));
+            let told = (
+                stdout.read_to_string(&mut out),
+                stderr.read_to_string(&mut err),
+            );
             let (out, err, status) = tokio::join!(told.0, told.1, status);
             out.expect("output");
             err.expect("errors");
@@ -171,14 +184,18 @@ trait Pipe: Sized {
 impl<T> Pipe for T {}
 
 /// As kubectl reads it from the status of an exec.
-pub fn exit_code(
-    status: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Status,
-) -> i32 {
+pub fn exit_code(status: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Status) -> i32 {
     if status.status.as_deref() == Some("Success") {
         return 0;
     }
-    let causes = status.details.as_ref().and_then(|details| details.causes.as_ref());
-    let code = causes.into_iter().flatten().find(|cause| cause.reason.as_deref() == Some("ExitCode"));
+    let causes = status
+        .details
+        .as_ref()
+        .and_then(|details| details.causes.as_ref());
+    let code = causes
+        .into_iter()
+        .flatten()
+        .find(|cause| cause.reason.as_deref() == Some("ExitCode"));
     let code = code.and_then(|cause| cause.message.as_ref()?.parse().ok());
     code.unwrap_or_else(|| panic!("no exit code: {status:?}"))
 }
@@ -186,7 +203,9 @@ pub fn exit_code(
 async fn serve(dir: &Path) -> Client {
     let pki = dir.join("pki");
     let authority = Authority::load_or_create(&pki, "test").expect("an authority");
-    let identity = authority.server_identity(&["127.0.0.1".into()]).expect("an identity");
+    let identity = authority
+        .server_identity(&["127.0.0.1".into()])
+        .expect("an identity");
     identity.write(&pki, "server").expect("written");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
     let url = format!("https://{}", listener.local_addr().expect("an address"));
@@ -204,12 +223,16 @@ async fn serve(dir: &Path) -> Client {
     tokio::spawn(server.run(std::future::pending()));
     let kubeconfig = dir.join("kubeconfig");
     fs::write(&kubeconfig, admin(&pki, &url)).expect("written");
-    podnet::cluster::connect(&kubeconfig).await.expect("a client")
+    podnet::cluster::connect(&kubeconfig)
+        .await
+        .expect("a client")
 }
 
 fn admin(pki: &Path, url: &str) -> String {
     let authority = Authority::load_or_create(pki, "test").expect("an authority");
-    let identity = authority.client_identity("tester", "system:masters").expect("an identity");
+    let identity = authority
+        .client_identity("tester", "system:masters")
+        .expect("an identity");
     kubeconfig::render("test", url, authority.certificate_pem(), &identity)
 }
 
@@ -242,7 +265,9 @@ pub fn shell(name: &str, script: &str) -> Bundle {
         },
         root: Root {
             layers: vec![PathBuf::from("/")],
-            hidden: ["/home", "/root", "/run", "/tmp"].map(PathBuf::from).to_vec(),
+            hidden: ["/home", "/root", "/run", "/tmp"]
+                .map(PathBuf::from)
+                .to_vec(),
             read_only: false,
             masked: Vec::new(),
             read_only_paths: Vec::new(),
