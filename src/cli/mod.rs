@@ -11,6 +11,7 @@ mod client;
 mod demo;
 mod doctor;
 mod down;
+mod image;
 mod inside;
 mod node;
 mod ready;
@@ -77,6 +78,9 @@ enum Command {
     PortForward(api::PortForwardArgs),
     /// Delete objects by name, label or all
     Delete(api::DeleteArgs),
+    /// Load images from files, list and remove them
+    #[command(subcommand)]
+    Image(image::Command),
     /// Print the lab's kubeconfig, or where it is
     Kubeconfig(KubeconfigArgs),
     /// Say whether this machine can run a lab, and how to mend it if not
@@ -193,6 +197,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Attach(args) => api::attach(&args),
         Command::PortForward(args) => api::port_forward(&args),
         Command::Delete(args) => api::delete(&args),
+        Command::Image(command) => image::run(&command),
         Command::Kubeconfig(args) => kubeconfig(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Node(command) => node::run(&command),

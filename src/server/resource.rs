@@ -13,6 +13,7 @@ use super::table::Column;
 
 /// Every resource that is served. Discovery lists them in this order.
 pub static ALL: &[&Resource] = &[
+    &kinds::config_map::CONFIG_MAPS,
     &kinds::event::EVENTS,
     &kinds::namespace::NAMESPACES,
     &kinds::node::NODES,

@@ -75,6 +75,8 @@ pub enum CauseKind {
     Duplicate,
     Unsupported,
     Forbidden,
+    NotFound,
+    TooLong,
 }
 
 /// What was wrong with a conflicting update, as Kubernetes words it.
@@ -119,6 +121,15 @@ impl Cause {
         )
     }
 
+    pub fn not_found(field: impl Into<String>, value: &str) -> Cause {
+        Cause::new(field, CauseKind::NotFound, format!("Not found: {value:?}"))
+    }
+
+    pub fn too_long(field: impl Into<String>, most: usize) -> Cause {
+        let detail = format!("Too long: may not be more than {most} bytes");
+        Cause::new(field, CauseKind::TooLong, detail)
+    }
+
     pub fn forbidden(field: impl Into<String>, detail: &str) -> Cause {
         Cause::new(field, CauseKind::Forbidden, format!("Forbidden: {detail}"))
     }
@@ -138,6 +149,8 @@ impl Cause {
             CauseKind::Duplicate => "FieldValueDuplicate",
             CauseKind::Unsupported => "FieldValueNotSupported",
             CauseKind::Forbidden => "FieldValueForbidden",
+            CauseKind::NotFound => "FieldValueNotFound",
+            CauseKind::TooLong => "FieldValueTooLong",
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Labs, with the real binary: see [`place`] for what each test gets.
 
+mod cluster;
 mod crashes;
 mod fabric;
 mod input;
 mod lifecycle;
 mod observe;
 mod place;
+mod pods;
+mod pods_probes;
 mod streams;

@@ -42,7 +42,7 @@ pub struct Image {
     /// `USER[:GROUP]`, names or numbers; `None` is root.
     pub user: Option<String>,
     pub accounts: Accounts,
-    /// Where in the container podnet's own binary is, if this is one of its programs.
+    /// Where in the container the binary of the built-in programs is, if this is one of them.
     pub program: Option<PathBuf>,
 }
 
@@ -128,7 +128,7 @@ impl Catalogue {
         let invalid = || ImageError::InvalidName(image.to_owned());
         let reference = Reference::parse(image).ok_or_else(invalid)?;
         if let Some(source) = self.source(&reference) {
-            return self.from_source(&reference, source);
+            return self.of_source(&reference, source);
         }
         let lookup = self.store.as_ref().map(|store| store.find(&reference));
         let lookup = lookup.transpose().map_err(|source| ImageError::Store {
@@ -156,7 +156,7 @@ impl Catalogue {
         found.map(|(_, source)| source)
     }
 
-    fn from_source(&self, name: &Reference, source: &ImageSource) -> Result<Image, ImageError> {
+    fn of_source(&self, name: &Reference, source: &ImageSource) -> Result<Image, ImageError> {
         match source {
             ImageSource::Machine => Ok(built_in::machine(name, &self.hidden, "sh")),
             ImageSource::Directory(path) => directory(name, path),

@@ -3,6 +3,7 @@
 //! Each is read twice: once for its digest and for what it takes away, and then for what it
 //! adds, since a layer takes away only what is below it, wherever in it that is said.
 
+use std::cmp::Reverse;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, lchown, symlink};
@@ -73,7 +74,7 @@ impl Unpacking {
     pub fn finish(mut self) -> Result<u64, LoadError> {
         // What is deepest comes first.
         self.modes
-            .sort_by(|(a, _), (b, _)| b.components().count().cmp(&a.components().count()));
+            .sort_by_key(|(path, _)| Reverse(path.components().count()));
         for (path, mode) in &self.modes {
             let Ok(spot) = self.tree.spot(path) else {
                 continue;
