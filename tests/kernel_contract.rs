@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use podnet::kernel::fake::{Fake, FakeSandbox};
 use podnet::kernel::linux::{Linux, in_netns, new_netns};
-use podnet::kernel::{Attach, Kernel, KernelError, Refusal, attach_first_free};
+use podnet::kernel::{Attach, Kernel, KernelError, Refusal, Wishes, attach_first_free};
 use podnet::model::{AttachmentId, LinkName, Mac, NodeCidrs, PodName, Slot};
 use podnet::plan::{
     BRIDGE, Desired, Neighbour, NodeConfig, Observed, Op, Peer, Route, Uplink, desired, diff,
@@ -218,6 +218,7 @@ fn attach<W: World>(
         interface: &eth0,
         pod: &PodName::new("default", container),
         mtu_bytes: 1500,
+        wishes: Wishes::default(),
     };
     attach_first_free(world.kernel(), &request, at, sandbox)
 }
@@ -505,6 +506,7 @@ fn the_pods_side_is_mended_in_place() {
             interface: &eth0,
             pod: &PodName::new("default", "one"),
             mtu_bytes: 1500,
+            wishes: Wishes::default(),
         };
         for _ in 0..2 {
             world

@@ -139,6 +139,10 @@ impl Kernel for Fake {
             .map_err(|errno| KernelError::new(op.to_string(), errno))
     }
 
+    fn is_taken(&self, slot: Slot) -> bool {
+        self.state().links.contains_key(&slot.link_name())
+    }
+
     fn attach(
         &self,
         attach: &Attach<'_>,
@@ -345,7 +349,7 @@ impl State {
             return refuse(format!("name link {slot} {}", attach.id), Errno::EEXIST);
         }
         let addresses = ipam::addresses(attach.cidrs, slot).into_iter().flatten();
-        let mac = ipam::mac(attach.cidrs, slot);
+        let mac = attach.mac(slot);
         for (ip, mac) in addresses.zip(std::iter::repeat(mac)) {
             let mac = mac.unwrap_or(Mac::new([0; 6]));
             self.neighbours
@@ -355,7 +359,7 @@ impl State {
         let link = Link {
             mtu_bytes: attach.mtu_bytes,
             up: true,
-            hairpin: true,
+            hairpin: !attach.wishes.without_hairpin,
             group: GROUP,
             master: Some(bridge.to_owned()),
             alias: Some(attach.pod.clone()),

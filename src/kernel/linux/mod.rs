@@ -7,6 +7,8 @@
 
 mod apply;
 mod attach;
+mod bridge;
+mod inspect;
 mod message;
 mod monitor;
 mod netns;
@@ -15,6 +17,8 @@ mod socket;
 mod sysctl;
 mod underlay;
 
+pub use bridge::{BridgeSpec, BridgeState};
+pub use inspect::{FarEnd, NearEnd};
 pub use monitor::Monitor;
 pub use netns::{current_netns, in_netns, new_netns};
 pub use socket::{Request, Socket};
@@ -66,6 +70,10 @@ impl Kernel for Linux {
 
     fn apply(&self, op: &Op) -> Result<(), KernelError> {
         apply::apply(&mut self.socket(), op)
+    }
+
+    fn is_taken(&self, slot: Slot) -> bool {
+        message::index_of(&self.socket(), &slot.link_name()).is_ok()
     }
 
     fn attach(
