@@ -66,8 +66,8 @@ impl Environment {
     }
 
     pub fn attachment(&self) -> Result<AttachmentId, CniError> {
-        let interface = self.interface()?;
-        AttachmentId::new(self.container_id()?, &interface).map_err(|error| CniError::Environment {
+        let container = self.container_id()?;
+        AttachmentId::new(container, &self.interface()?).map_err(|error| CniError::Environment {
             name: "CNI_CONTAINERID",
             why: format!("is too long: {error}"),
         })

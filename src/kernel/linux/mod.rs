@@ -8,6 +8,7 @@
 mod apply;
 mod attach;
 mod bridge;
+mod fault;
 mod inspect;
 mod message;
 mod monitor;
