@@ -307,3 +307,45 @@ fn a_bridge_without_a_gateway_only_switches() {
         assert_eq!(one.sh("ip route show default"), "");
     });
 }
+
+#[test]
+fn what_leaves_the_range_is_masqueraded_if_asked() {
+    isolated(|| {
+        // A machine beyond the node that knows nothing of pods.
+        let beyond = Pod::new("beyond");
+        sh(&format!(
+            "ip link add up0 up type veth peer eth0 netns {0}
+             ip address add 192.0.2.1/24 dev up0
+             ip address add fd00:99::1/64 dev up0 nodad",
+            beyond.path()
+        ));
+        beyond.sh(
+            "ip link set eth0 up; ip address add 192.0.2.2/24 dev eth0; \
+             ip address add fd00:99::2/64 dev eth0 nodad",
+        );
+        let plain = network(&BOTH);
+        let masked = with(
+            network(&["10.9.0.0/24", "fd00:9::/64"]),
+            "ipMasq",
+            json!(true),
+        );
+        let masked = with(
+            with(masked, "bridge", json!("cbr1")),
+            "name",
+            json!("masked"),
+        );
+        let (without, one, two) = (Pod::new("without"), Pod::new("one"), Pod::new("two"));
+        add(&without, &plain).done();
+        let first = add(&one, &masked).done();
+        add(&two, &masked).done();
+        for far in ["192.0.2.2", "fd00:99::2"] {
+            assert!(one.reaches(far), "{far}");
+            assert!(two.reaches(far), "{far}");
+            assert!(!without.reaches(far), "it has no way back to {far}");
+        }
+        // Within the range, pods see each other's own addresses.
+        for address in addresses(&first) {
+            assert!(two.reaches(&address), "{address}");
+        }
+    });
+}

@@ -12,7 +12,7 @@ use crate::cni::error::CniError;
 use crate::cni::hint::Hint;
 use crate::cni::result::{AddResult, Address, Interface};
 use crate::ipam;
-use crate::kernel::linux::{BridgeSpec, BridgeState, Linux, NearEnd};
+use crate::kernel::linux::{BridgeSpec, BridgeState, Linux, NearEnd, masquerade};
 use crate::kernel::{
     Attach, Gateway, Kernel, KernelError, Refusal, Wishes, attach_first_free, taken,
 };
@@ -31,6 +31,11 @@ pub fn add(environment: &Environment, config: &Config) -> Result<Value, CniError
     let kernel = Linux::open()?;
     let bridge = bridge(&kernel, config)?;
     let start = claim(&kernel, config, &bridge)?;
+    if config.masquerade {
+        for range in config.cidrs.iter() {
+            masquerade(&config.name, range)?;
+        }
+    }
     let pod = arguments.pod(&config.name, environment.container_id()?);
     let attach = Attach {
         bridge: &config.bridge,

@@ -10,6 +10,7 @@ mod attach;
 mod bridge;
 mod fault;
 mod inspect;
+mod masquerade;
 mod message;
 mod monitor;
 mod netns;
@@ -20,6 +21,7 @@ mod underlay;
 
 pub use bridge::{BridgeSpec, BridgeState};
 pub use inspect::{FarEnd, NearEnd};
+pub use masquerade::masquerade;
 pub use monitor::Monitor;
 pub use netns::{current_netns, in_netns, new_netns};
 pub use socket::{Request, Socket};
