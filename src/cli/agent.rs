@@ -2,19 +2,27 @@
 
 use std::process::ExitCode;
 
-use crate::agent::{self, Args, Config};
-use crate::model::Family;
-use crate::pod::Runtime;
+use crate::agent::{self, Config};
+use crate::pod::{Runtime, Settings};
+
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub struct Args {
+    #[command(flatten)]
+    agent: agent::Args,
+    #[command(flatten)]
+    pods: Settings,
+}
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config = Config::try_from(args)?;
+    let config = Config::try_from(args.agent)?;
     let pods_dir = config.pods_dir.clone();
-    let ipv6 = config.ranges.has(Family::V6);
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     tokio.block_on(async {
-        let runtime = pods_dir.map(|dir| Runtime::new(dir, ipv6)).transpose()?;
+        let runtime = pods_dir.map(|dir| Runtime::new(dir, &config, &args.pods));
+        let runtime = runtime.transpose()?;
         Ok(agent::run(config, runtime).await?)
     })
 }

@@ -31,6 +31,7 @@ use crate::lab::LabDir;
 use crate::lab::bring_up::BringUpError;
 use crate::lab::launch;
 use crate::lab::topology::{DEFAULT_NAME, LabName, TopologyError};
+use crate::pod::programs;
 use crate::server;
 
 const USAGE: u8 = 2;
@@ -78,7 +79,7 @@ enum Command {
     /// Serve the Kubernetes API; `up` does it for you
     Server(server::Args),
     /// Be a node: claim a range, build its bridge, route to the other nodes
-    Agent(crate::agent::Args),
+    Agent(agent::Args),
     #[command(hide = true)]
     Settle(settle::Args),
     #[command(hide = true)]
@@ -140,6 +141,10 @@ struct SuperviseArgs {
 }
 
 pub fn main() -> ExitCode {
+    // Before anything else: these are many, start often, and have little memory.
+    if let Some(code) = programs::dispatch(std::env::args_os()) {
+        return code;
+    }
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("PODNET_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     tracing_subscriber::fmt()

@@ -187,6 +187,16 @@ impl LabDir {
         self.node(node).join("pods")
     }
 
+    /// What hostPath volumes of the node's pods are in.
+    pub fn node_root(&self, node: &NodeName) -> PathBuf {
+        self.node(node).join("rootfs")
+    }
+
+    /// Loaded images, for all nodes.
+    pub fn images(&self) -> PathBuf {
+        self.path.join("images")
+    }
+
     /// Names in the host's `/run/netns` that `up --export-netns` made.
     pub fn exports(&self) -> PathBuf {
         self.path.join("exports")

@@ -16,7 +16,7 @@ use ipnetwork::IpNetwork;
 use nix::unistd::Pid;
 use rustix::io::FdFlags;
 
-use crate::lab::state::LabDir;
+use crate::lab::state::{self, LabDir};
 use crate::lab::topology::{Lab, NodeSpec};
 
 use super::SupervisorError;
@@ -81,6 +81,7 @@ pub fn agent(
         ])
         .args([Path::new("--pods-dir"), &dir.pods(&node.name)])
         .arg("--static-neighbours");
+    pod_settings(&mut command, dir, lab, node);
     for (key, value) in &node.labels {
         command.args(["--node-label", &format!("{key}={value}")]);
     }
@@ -90,6 +91,25 @@ pub fn agent(
     logged(&mut command, &dir.agent_log(&node.name)).map_err(failed)?;
     let child = site.inside(|| command.spawn())?.map_err(failed)?;
     pid(child.id()).ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))
+}
+
+/// See [`crate::pod::Settings`]. No container sees the labs' own directories.
+fn pod_settings(command: &mut Command, dir: &LabDir, lab: &Lab, node: &NodeSpec) {
+    let settings = &lab.pods;
+    command
+        .args([Path::new("--images-dir"), &dir.images()])
+        .args([Path::new("--node-root"), &dir.node_root(&node.name)])
+        .args([Path::new("--hide"), &state::root()])
+        .args(["--back-off-scale", &settings.back_off_scale.to_string()]);
+    for image in settings.named_images() {
+        command.args(["--image", &image]);
+    }
+    for path in &settings.host_paths {
+        command.arg("--host-path").arg(path);
+    }
+    if settings.allow_privileged {
+        command.arg("--allow-privileged");
+    }
 }
 
 /// The running binary. What a rebuild put in its place counts, not its ghost.

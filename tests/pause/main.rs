@@ -1,0 +1,6 @@
+//! podnet-pause runs containers: real processes in real namespaces.
+
+mod place;
+mod run;
+#[path = "../support/mod.rs"]
+mod support;
