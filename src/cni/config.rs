@@ -50,6 +50,8 @@ pub struct Config {
     pub mac: Option<Mac>,
     /// Whom GC is to leave alone; `None`: the runtime did not say.
     pub valid: Option<Vec<AttachmentId>>,
+    /// Whether the bridge has pods that the runtime does not know of.
+    pub gc_disabled: bool,
     /// Where the agent that looks after the bridge is listening; `None`: nobody
     /// does.
     pub agent: Option<String>,
@@ -89,6 +91,7 @@ impl Config {
             addresses: asked.0,
             mac: asked.1,
             valid: valid(&value)?,
+            gc_disabled: raw.disable_gc,
             agent: raw.agent,
             unsupported,
         })
@@ -140,6 +143,8 @@ struct Raw {
     subnets: Vec<IpNetwork>,
     #[serde(default)]
     routes: Vec<RawRoute>,
+    #[serde(default, rename = "disableGC")]
+    disable_gc: bool,
     dns: Option<Map<String, Value>>,
     prev_result: Option<Value>,
     #[serde(default)]

@@ -4,6 +4,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[allow(dead_code)]
+#[path = "../lab/place.rs"]
+mod lab;
+
+mod agent;
 mod allocation;
 mod check;
 mod faults;

@@ -13,6 +13,9 @@ use crate::model::{AttachmentId, LinkName, Slot};
 use super::{hint, on};
 
 pub fn gc(config: &Config) -> Result<(), CniError> {
+    if config.gc_disabled {
+        return Ok(());
+    }
     let Some(valid) = &config.valid else {
         return Err(CniError::Config {
             what: "GC without cni.dev/valid-attachments would delete every attachment".to_owned(),

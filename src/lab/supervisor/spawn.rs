@@ -80,6 +80,7 @@ pub fn agent(
             &listed(site.addresses.iter().map(IpNetwork::ip)),
         ])
         .args([Path::new("--pods-dir"), &dir.pods(&node.name)])
+        .args([Path::new("--cni-conf-dir"), &dir.cni(&node.name)])
         .arg("--static-neighbours");
     pod_settings(&mut command, dir, lab, node);
     for (key, value) in &node.labels {
