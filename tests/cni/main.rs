@@ -10,6 +10,7 @@ mod lab;
 
 mod agent;
 mod allocation;
+mod chain;
 mod check;
 mod faults;
 mod place;

@@ -1,7 +1,7 @@
 //! A node, its pods, and a runtime that calls the plugin for them.
 
 use std::io::Write;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -35,6 +35,10 @@ impl Pod {
     /// For as long as the pod is there, whoever asks.
     pub fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.netns.as_raw_fd())
+    }
+
+    pub fn netns(&self) -> BorrowedFd<'_> {
+        self.netns.as_fd()
     }
 
     /// What a shell command prints in it.
