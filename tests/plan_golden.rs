@@ -103,6 +103,7 @@ fn reached(desired: &Desired) -> Observed {
             hairpin: true,
             pod: Some(PodName::new("default", &format!("web-{n}"))),
             attachment: Some(format!("c{n}.eth0")),
+            mac: None,
         };
         observed.ports.insert(slot(n), port);
     }

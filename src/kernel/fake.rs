@@ -56,6 +56,8 @@ struct Link {
     master: Option<String>,
     addresses: BTreeSet<IpNetwork>,
     alias: Option<PodName>,
+    /// Of the pod's interface, where it does not follow from the slot.
+    far_mac: Option<Mac>,
     alternative_name: Option<AttachmentId>,
     far: Option<(FakeSandbox, LinkName)>,
 }
@@ -363,6 +365,7 @@ impl State {
             group: GROUP,
             master: Some(bridge.to_owned()),
             alias: Some(attach.pod.clone()),
+            far_mac: attach.wishes.mac,
             alternative_name: Some(attach.id.clone()),
             far: Some((sandbox.clone(), attach.interface.clone())),
             ..Link::default()
@@ -483,6 +486,7 @@ fn port(link: &Link) -> Port {
         up: link.up,
         hairpin: link.hairpin,
         pod: link.alias.clone(),
+        mac: link.far_mac,
         attachment: link.alternative_name.as_ref().map(ToString::to_string),
     }
 }

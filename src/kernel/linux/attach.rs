@@ -190,8 +190,7 @@ fn commit(
     if !quiet {
         requests.push(message::keep_quiet(&name));
     }
-    let hairpin = !attach.wishes.without_hairpin;
-    requests.push(message::commit_port(&name, attach.pod, hairpin));
+    requests.push(message::commit_port(&name, attach));
     socket.batch(&requests)
 }
 

@@ -21,8 +21,8 @@ use netlink_packet_route::route::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
-use crate::kernel::{KernelError, PodRoute};
-use crate::model::{AttachmentId, LinkName, Mac, PodName};
+use crate::kernel::{Attach, KernelError, PodRoute};
+use crate::model::{AttachmentId, LinkName, Mac};
 use crate::plan::PROTOCOL;
 
 use super::socket::{Request, Socket};
@@ -146,9 +146,14 @@ pub fn keep_quiet(name: &str) -> Request {
 
 /// Everything that turns a link into a committed attachment, in one message.
 /// A port's settings are only taken by a change (`RTM_NEWLINK` without create).
-pub fn commit_port(name: &str, pod: &PodName, hairpin: bool) -> Request {
-    let mut alias = pod.to_string();
-    alias.truncate(alias.floor_char_boundary(MAX_ALIAS));
+pub fn commit_port(name: &str, attach: &Attach<'_>) -> Request {
+    let hairpin = !attach.wishes.without_hairpin;
+    // `namespace/pod`, and the MAC of the pod's interface where it does not follow.
+    let mac = attach.wishes.mac.map(|mac| format!(" {mac}"));
+    let mac = mac.unwrap_or_default();
+    let mut alias = attach.pod.to_string();
+    alias.truncate(alias.floor_char_boundary(MAX_ALIAS - mac.len()));
+    alias.push_str(&mac);
     let link = LinkUnspec::new_with_name(name)
         .alias(alias)
         .set_port_kind(InfoPortKind::Bridge)

@@ -169,14 +169,14 @@ fn is_hairpin(info: &LinkInfo) -> bool {
 }
 
 fn port(link: &Link, bridge_index: Option<u32>) -> Port {
+    let alias = link.alias.as_deref().unwrap_or_default();
+    let (pod, mac) = alias.split_once(' ').unwrap_or((alias, ""));
     Port {
         on_bridge: link.controller.is_some() && link.controller == bridge_index,
         up: link.up,
         hairpin: link.hairpin,
-        pod: link
-            .alias
-            .as_deref()
-            .and_then(|alias| PodName::parse(alias).ok()),
+        pod: PodName::parse(pod).ok(),
+        mac: Mac::parse(mac),
         attachment: link.alternative_names.first().cloned(),
     }
 }
