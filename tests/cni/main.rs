@@ -12,6 +12,7 @@ mod agent;
 mod allocation;
 mod chain;
 mod check;
+mod containerd;
 mod faults;
 mod place;
 mod tidy;
