@@ -1,8 +1,11 @@
 //! `podnet agent`: one thread, since an agent mostly waits.
 
+use std::convert::Infallible;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::agent::{self, Config};
+use crate::pod::kubelet::Kubelet;
 use crate::pod::{Runtime, Settings};
 
 #[derive(Debug, clap::Args)]
@@ -21,8 +24,29 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     tokio.block_on(async {
+        let answering = answer(args.pods.socket.as_deref(), pods_dir.as_deref())?;
         let runtime = pods_dir.map(|dir| Runtime::new(dir, &config, &args.pods));
         let runtime = runtime.transpose()?;
-        Ok(agent::run(config, runtime).await?)
+        tokio::select! {
+            ended = agent::run(config, runtime) => Ok(ended?),
+            never = answering => match never {},
+        }
+    })
+}
+
+/// Answers what the API server asks about the pods, if it is to.
+fn answer(
+    socket: Option<&Path>,
+    pods_dir: Option<&Path>,
+) -> anyhow::Result<impl Future<Output = Infallible> + use<>> {
+    let kubelet = match (socket, pods_dir) {
+        (Some(socket), Some(pods_dir)) => Some(Kubelet::bind(socket, pods_dir)?),
+        _ => None,
+    };
+    Ok(async {
+        match kubelet {
+            Some(kubelet) => kubelet.serve().await,
+            None => std::future::pending().await,
+        }
     })
 }

@@ -11,6 +11,7 @@ mod client;
 mod demo;
 mod doctor;
 mod down;
+mod image;
 mod inside;
 mod node;
 mod ready;
@@ -69,6 +70,9 @@ enum Command {
     Get(api::GetArgs),
     /// Delete objects by name, label or all
     Delete(api::DeleteArgs),
+    /// Load images from files, list and remove them
+    #[command(subcommand)]
+    Image(image::Command),
     /// Print the lab's kubeconfig, or where it is
     Kubeconfig(KubeconfigArgs),
     /// Say whether this machine can run a lab, and how to mend it if not
@@ -181,6 +185,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Get(args) => api::get(&args),
         Command::Create(args) => api::create(&args),
         Command::Delete(args) => api::delete(&args),
+        Command::Image(command) => image::run(&command),
         Command::Kubeconfig(args) => kubeconfig(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Node(command) => node::run(&command),

@@ -80,6 +80,11 @@ impl PodView {
         self.node.is_some() && !self.finished && self.deletion_grace_seconds.is_none()
     }
 
+    /// Whether its node is to have a link for it.
+    pub fn wants_link(&self) -> bool {
+        self.is_wanted() && !self.host_network
+    }
+
     fn status(&self) -> Option<&PodStatus> {
         self.object.status.as_ref()
     }

@@ -171,8 +171,13 @@ impl LabDir {
         self.path.join("pki")
     }
 
+    /// Has a directory for each node.
+    pub fn nodes(&self) -> PathBuf {
+        self.path.join("nodes")
+    }
+
     pub fn node(&self, node: &NodeName) -> PathBuf {
-        self.path.join("nodes").join(node.as_str())
+        self.nodes().join(node.as_str())
     }
 
     pub fn node_kubeconfig(&self, node: &NodeName) -> PathBuf {

@@ -25,6 +25,8 @@ use super::worker::{self, Node};
 use super::{NAME_FILE, NewPod, SOCKET, Settings, client, spawn};
 
 const PAUSE: &str = "podnet-pause";
+/// Beside podnet, or podnet itself does it.
+const PROGRAMS: &str = "podnet-program";
 /// The node's own tree, beside its pods, where nothing else is said.
 const ROOT: &str = "rootfs";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -43,6 +45,13 @@ pub fn pause_program() -> io::Result<PathBuf> {
             format!("{} is missing: it belongs beside podnet", program.display()),
         )),
     }
+}
+
+/// The binary that the built-in images run.
+fn programs() -> io::Result<PathBuf> {
+    let podnet = std::env::current_exe()?;
+    let small = podnet.with_file_name(PROGRAMS);
+    Ok(if small.is_file() { small } else { podnet })
 }
 
 pub struct Runtime {
@@ -74,7 +83,7 @@ impl Runtime {
                 host_paths: settings.host_paths.clone(),
             },
             root: settings.node_root.clone().unwrap_or_else(beside),
-            program: std::env::current_exe()?,
+            program: programs()?,
             resolv_conf: fs::read_to_string(RESOLV_CONF).unwrap_or_default(),
         };
         let node = Node {

@@ -22,6 +22,9 @@ pub enum SettingsError {
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct Settings {
+    /// Answer the API server about these pods (logs, exec) on this Unix socket
+    #[arg(long, value_name = "FILE", requires = "pods_dir")]
+    pub socket: Option<PathBuf>,
     /// Where loaded images are kept
     #[arg(long, value_name = "DIR")]
     pub images_dir: Option<PathBuf>,

@@ -128,6 +128,10 @@ fn subresource_entry(resource: &Resource, subresource: Subresource) -> Value {
         Subresource::Status => (resource.kind, json!(["get", "patch", "update"])),
         Subresource::Finalize => (resource.kind, json!(["update"])),
         Subresource::Binding => ("Binding", json!(["create"])),
+        Subresource::Log => (resource.kind, json!(["get"])),
+        Subresource::Exec => ("PodExecOptions", json!(["create", "get"])),
+        Subresource::Attach => ("PodAttachOptions", json!(["create", "get"])),
+        Subresource::PortForward => ("PodPortForwardOptions", json!(["create", "get"])),
     };
     json!({
         "name": format!("{}/{}", resource.plural, subresource.name()),

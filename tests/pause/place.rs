@@ -3,15 +3,20 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use podnet::pod::bundle::{Bundle, PidNamespace, Process, Root, Streams, User};
 use podnet::pod::protocol::{Container, Ended};
 use podnet::pod::{Changes, NewPod, Pause, spawn};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::support::isolated;
 
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Says that the namespaces are there: the same as in tests/support.
+const INSIDE: &str = "PODNET_TEST_INSIDE";
+pub const PATIENCE: Duration = Duration::from_secs(20);
 /// What Docker leaves to a container's root.
 pub const CAPABILITIES: u64 = 0xa804_25fb;
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -24,17 +29,48 @@ pub struct Place {
     changes: tokio::sync::Mutex<Changes>,
 }
 
-/// Runs `test` with a pod; what is left of it ends with the namespaces.
+/// Runs `test` with a pod of an ordinary user, who has but one user number; what is left of
+/// the pod ends with the namespaces.
 pub fn with_pod(test: impl AsyncFnOnce(&Place)) {
-    isolated(|| {
+    isolated(in_pod(test));
+}
+
+/// As [`with_pod`], but where the tests run as root, the pod is root's.
+pub fn with_pod_of_root(test: impl AsyncFnOnce(&Place)) {
+    match nix::unistd::geteuid().is_root() && std::env::var_os(INSIDE).is_none() {
+        true => isolated_as_root(),
+        false => isolated(in_pod(test)),
+    }
+}
+
+/// Runs this test again in network and mount namespaces of its own, and in no user namespace.
+fn isolated_as_root() {
+    let thread = std::thread::current();
+    let test = thread.name().expect("libtest names its threads");
+    let output = Command::new("unshare")
+        .args(["--net", "--mount", "--"])
+        .arg(std::env::current_exe().expect("the test program"))
+        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        .output()
+        .expect("`unshare` (Debian package util-linux) runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    let passed = output.status.success() && said.contains("1 passed");
+    assert!(passed, "as root: {}\n{said}\n{complaint}", output.status);
+}
+
+fn in_pod(test: impl AsyncFnOnce(&Place)) -> impl FnOnce() {
+    || {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(async {
             let place = Place::new(tempfile::tempdir().expect("a directory")).await;
             test(&place).await;
-            place.pause.stop().await.expect("asked to stop");
+            // A test may have killed it.
+            let _ = place.pause.stop().await;
             within("the pod ends", place.pause.ended()).await;
         });
-    });
+    }
 }
 
 /// Fails the test if it takes for ever.
@@ -109,6 +145,12 @@ impl Place {
         (ended.exit_code, self.said(&bundle.name))
     }
 
+    /// Until its log has this text.
+    pub async fn says(&self, name: &str, text: &str) {
+        let what = format!("{name} says {text}");
+        eventually(&what, || self.said(name).contains(text).then_some(())).await;
+    }
+
     /// The text of a container's log.
     pub fn said(&self, name: &str) -> String {
         let log = fs::read_to_string(self.log(name)).expect("a log");
@@ -118,6 +160,16 @@ impl Place {
 
     pub fn log(&self, name: &str) -> PathBuf {
         self.dir().join("logs").join(name).join("0.log")
+    }
+}
+
+/// A pod that goes on after its test has failed would hold the test's output open.
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(pid) = Pid::from_raw(self.pid) {
+            // It has ended already, unless something went wrong.
+            let _ = kill_process(pid, Signal::KILL);
+        }
     }
 }
 

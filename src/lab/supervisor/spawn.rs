@@ -18,6 +18,7 @@ use rustix::io::FdFlags;
 
 use crate::lab::state::{self, LabDir};
 use crate::lab::topology::{Lab, NodeSpec};
+use crate::pod::kubelet::SOCKET;
 
 use super::SupervisorError;
 use super::site::Site;
@@ -39,7 +40,8 @@ pub fn server(
     let mut command = Command::new(binary);
     command
         .args([Path::new("server"), Path::new("--store"), &dir.store()])
-        .args([Path::new("--pki"), &dir.pki()]);
+        .args([Path::new("--pki"), &dir.pki()])
+        .args([Path::new("--nodes-dir"), &dir.nodes()]);
     let mut inherited: Vec<OwnedFd> = Vec::with_capacity(listeners.len());
     for listener in listeners {
         let copy = rustix::io::dup(listener).map_err(|errno| failed(errno.into()))?;
@@ -81,6 +83,7 @@ pub fn agent(
         ])
         .args([Path::new("--pods-dir"), &dir.pods(&node.name)])
         .args([Path::new("--cni-conf-dir"), &dir.cni(&node.name)])
+        .args([Path::new("--socket"), &dir.node(&node.name).join(SOCKET)])
         .arg("--static-neighbours");
     pod_settings(&mut command, dir, lab, node);
     for (key, value) in &node.labels {

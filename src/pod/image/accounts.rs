@@ -1,13 +1,11 @@
 //! The users and groups an image knows: who `USER web` is, and where his home is.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
-use rustix::io::Errno;
-
 use crate::pod::bundle::User;
+
+use super::tree::Tree;
 
 /// More of a file is not read.
 const MAX_BYTES: u64 = 1 << 20;
@@ -41,7 +39,7 @@ impl Accounts {
 
     /// Of the root file system in `root`; links in it stay in it. No file: nobody.
     pub fn read(root: &Path) -> io::Result<Accounts> {
-        let root = File::open(root)?;
+        let root = Tree::open(root)?;
         Ok(Accounts::parse(
             &read_inside(&root, "etc/passwd")?,
             &read_inside(&root, "etc/group")?,
@@ -135,17 +133,12 @@ impl Accounts {
     }
 }
 
-fn read_inside(root: &File, path: &str) -> io::Result<String> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let file = match openat2(root, path, flags, Mode::empty(), resolve) {
-        Ok(file) => File::from(file),
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(String::new()),
-        Err(errno) => return Err(errno.into()),
+fn read_inside(root: &Tree, path: &str) -> io::Result<String> {
+    let file = match root.read(Path::new(path)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
+        Err(_) => return Ok(String::new()),
     };
-    if !file.metadata()?.is_file() {
-        return Ok(String::new());
-    }
     let mut bytes = Vec::new();
     file.take(MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())

@@ -25,12 +25,12 @@ struct Program {
 const PROGRAMS: [Program; 4] = [
     Program {
         names: &["luksa/kubia", "kubia"],
-        path: "/usr/local/bin/kubia",
+        path: "/kubia",
         cmd: &[],
     },
     Program {
         names: &["luksa/kubia-unhealthy", "kubia-unhealthy"],
-        path: "/usr/local/bin/kubia-unhealthy",
+        path: "/kubia-unhealthy",
         cmd: &[],
     },
     Program {

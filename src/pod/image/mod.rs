@@ -6,8 +6,11 @@
 
 mod accounts;
 mod built_in;
+mod load;
 mod machine;
 mod reference;
+mod store;
+mod tree;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +20,11 @@ use thiserror::Error;
 use super::settings::{ImageSource, Settings};
 
 pub use accounts::Accounts;
+pub use load::{LoadError, load};
 pub use reference::Reference;
+pub use store::{Loaded, Store, StoreError};
+
+use store::Origin;
 
 /// What a container starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +42,7 @@ pub struct Image {
     /// `USER[:GROUP]`, names or numbers; `None` is root.
     pub user: Option<String>,
     pub accounts: Accounts,
-    /// Where in the container podnet's own binary is, if this is one of its programs.
+    /// Where in the container the binary of the built-in programs is, if this is one of them.
     pub program: Option<PathBuf>,
 }
 
@@ -69,6 +76,14 @@ pub enum ImageError {
         path: PathBuf,
         source: io::Error,
     },
+    #[error("image {image:?} is in {} and cannot be loaded", path.display())]
+    Archive {
+        image: String,
+        path: PathBuf,
+        source: Box<LoadError>,
+    },
+    #[error("image {image:?} cannot be looked for")]
+    Store { image: String, source: StoreError },
 }
 
 impl ImageError {
@@ -77,13 +92,14 @@ impl ImageError {
         match self {
             ImageError::InvalidName(_) => "InvalidImageName",
             ImageError::NeverPull { .. } => "ErrImageNeverPull",
-            ImageError::Unknown { .. } | ImageError::Directory { .. } => "ErrImagePull",
+            _ => "ErrImagePull",
         }
     }
 }
 
 pub struct Catalogue {
     named: Vec<(Reference, ImageSource)>,
+    store: Option<Store>,
     /// Hidden where the machine's root is an image.
     hidden: Vec<PathBuf>,
 }
@@ -101,16 +117,26 @@ impl Catalogue {
         });
         Ok(Catalogue {
             named: named.collect::<Result<_, ImageError>>()?,
+            store: settings.images_dir.clone().map(Store::new),
             hidden: machine::hidden(Path::new("/"), &settings.hidden),
         })
     }
 
-    /// `pull_policy`: the container's `imagePullPolicy`. Reads the disk.
+    /// `pull_policy`: the container's `imagePullPolicy`. Reads the disk, and for the first of an
+    /// archive that the lab's file names, unpacks it.
     pub fn find(&self, image: &str, pull_policy: &str) -> Result<Image, ImageError> {
         let invalid = || ImageError::InvalidName(image.to_owned());
         let reference = Reference::parse(image).ok_or_else(invalid)?;
         if let Some(source) = self.source(&reference) {
-            return self.from_source(&reference, source);
+            return self.of_source(&reference, source);
+        }
+        let lookup = self.store.as_ref().map(|store| store.find(&reference));
+        let lookup = lookup.transpose().map_err(|source| ImageError::Store {
+            image: image.to_owned(),
+            source,
+        })?;
+        if let Some(found) = lookup.flatten() {
+            return Ok(found);
         }
         if let Some(found) = built_in::find(&reference, &self.hidden) {
             return Ok(found);
@@ -130,11 +156,38 @@ impl Catalogue {
         found.map(|(_, source)| source)
     }
 
-    fn from_source(&self, name: &Reference, source: &ImageSource) -> Result<Image, ImageError> {
+    fn of_source(&self, name: &Reference, source: &ImageSource) -> Result<Image, ImageError> {
         match source {
             ImageSource::Machine => Ok(built_in::machine(name, &self.hidden, "sh")),
-            ImageSource::Directory(path) | ImageSource::Archive(path) => directory(name, path),
+            ImageSource::Directory(path) => directory(name, path),
+            ImageSource::Archive(path) => {
+                self.archive(name, path)
+                    .map_err(|source| ImageError::Archive {
+                        image: name.to_string(),
+                        path: path.clone(),
+                        source: Box::new(source),
+                    })
+            }
         }
+    }
+
+    fn archive(&self, name: &Reference, path: &Path) -> Result<Image, LoadError> {
+        let not_found = |source| LoadError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let store = self
+            .store
+            .as_ref()
+            .ok_or_else(|| not_found(io::ErrorKind::Unsupported.into()))?;
+        let origin = Origin::of(path).map_err(not_found)?;
+        if let Some(found) = store.find_from(name, &origin)? {
+            return Ok(found);
+        }
+        let tag = name.tag_or_latest().unwrap_or("latest");
+        load(store, path, Some(&format!("{}:{tag}", name.name)))?;
+        let found = store.find_from(name, &origin)?;
+        found.ok_or_else(|| not_found(io::ErrorKind::NotFound.into()))
     }
 }
 

@@ -51,7 +51,7 @@ fn next(connection: u32, port: u16, mut left: Vec<IpAddr>, mut failed: Errno) ->
         };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let tried = socket_with(family, SocketType::STREAM, flags, None)
-            .and_then(|socket| Ok((connect(&socket, &SocketAddr::new(ip, port)), socket)));
+            .map(|socket| (connect(&socket, &SocketAddr::new(ip, port)), socket));
         match tried {
             Ok((Ok(()), socket)) => return Dialled::Connected(socket),
             Ok((Err(Errno::INPROGRESS), socket)) => {

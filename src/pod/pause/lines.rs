@@ -2,8 +2,6 @@
 //! `TIME STREAM TAG TEXT`, with tag `F` for a full line and `P` for a part of
 //! one (kubernetes/design-proposals-archive, node/kubelet-cri-logging.md).
 
-use std::io::Write;
-
 use jiff::Timestamp;
 
 /// What a line may have before it is split, as containerd does.
@@ -41,21 +39,23 @@ impl Lines {
 
     /// Appends to `log` whatever became complete.
     pub fn push(&mut self, mut bytes: &[u8], now: Timestamp, log: &mut Vec<u8>) {
+        // Said once for all of them: most of the work of a line is its time.
+        let head = Head::new(self.stream, now);
         while !bytes.is_empty() {
             let room = LONGEST - self.partial.len();
             let within = &bytes[..bytes.len().min(room)];
             if let Some(end) = within.iter().position(|byte| *byte == b'\n') {
-                write_line(self.stream, "F", &[&self.partial, &bytes[..end]], now, log);
+                head.line("F", &[&self.partial, &bytes[..end]], log);
                 self.partial.clear();
                 bytes = &bytes[end + 1..];
             } else if bytes.len() > room {
                 // Not before another byte is known to follow: that may be the line's end.
                 let (text, rest) = bytes.split_at(room);
                 if rest[0] == b'\n' {
-                    write_line(self.stream, "F", &[&self.partial, text], now, log);
+                    head.line("F", &[&self.partial, text], log);
                     bytes = &rest[1..];
                 } else {
-                    write_line(self.stream, "P", &[&self.partial, text], now, log);
+                    head.line("P", &[&self.partial, text], log);
                     bytes = rest;
                 }
                 self.partial.clear();
@@ -73,24 +73,34 @@ impl Lines {
     pub fn finish(&mut self, now: Timestamp, log: &mut Vec<u8>) {
         let partial = std::mem::take(&mut self.partial);
         if !partial.is_empty() {
-            write_line(self.stream, "P", &[&partial], now, log);
+            Head::new(self.stream, now).line("P", &[&partial], log);
         }
     }
 }
 
-fn write_line(stream: Stream, tag: &str, text: &[&[u8]], now: Timestamp, log: &mut Vec<u8>) {
-    // Writing to memory does not fail.
-    let _ = write!(log, "{now:.9} {} {tag} ", stream.name());
-    for part in text {
-        log.extend_from_slice(part);
+/// What all lines of one moment begin with.
+struct Head(String);
+
+impl Head {
+    fn new(stream: Stream, now: Timestamp) -> Head {
+        Head(format!("{now:.9} {} ", stream.name()))
     }
-    log.push(b'\n');
+
+    fn line(&self, tag: &str, text: &[&[u8]], log: &mut Vec<u8>) {
+        for part in [self.0.as_bytes(), tag.as_bytes(), b" "] {
+            log.extend_from_slice(part);
+        }
+        for part in text {
+            log.extend_from_slice(part);
+        }
+        log.push(b'\n');
+    }
 }
 
 /// A line that is podnet's own, in the place of output.
 pub fn note(text: &str, now: Timestamp) -> Vec<u8> {
     let mut log = Vec::new();
-    write_line(Stream::Stderr, "F", &[text.as_bytes()], now, &mut log);
+    Head::new(Stream::Stderr, now).line("F", &[text.as_bytes()], &mut log);
     log
 }
 

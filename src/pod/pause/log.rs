@@ -51,18 +51,18 @@ impl Log {
         if lines.is_empty() {
             return;
         }
-        let mut written = Ok(());
-        if self.dropped.bytes > 0 {
+        // Both or none: a note that fits where its lines do not would be written for ever.
+        let noted = (self.dropped.bytes > 0).then(|| {
             let Dropped { bytes, why } = &self.dropped;
             let text = format!("podnet: {bytes} bytes of the log could not be written: {why}");
-            written = self.try_write(&note(&text, now));
-            if written.is_ok() {
-                self.dropped = Dropped::default();
+            [&note(&text, now), lines].concat()
+        });
+        match self.try_write(noted.as_deref().unwrap_or(lines)) {
+            Ok(()) => self.dropped = Dropped::default(),
+            Err(error) => {
+                self.dropped.bytes += lines.len() as u64;
+                self.dropped.why = error.to_string();
             }
-        }
-        if let Err(error) = written.and_then(|()| self.try_write(lines)) {
-            self.dropped.bytes += lines.len() as u64;
-            self.dropped.why = error.to_string();
         }
     }
 

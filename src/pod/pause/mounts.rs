@@ -76,9 +76,9 @@ fn devices(root: &NewRoot, tty_group: bool) -> Result<(), StartError> {
         true => c"newinstance,ptmxmode=0666,mode=620,gid=5",
         false => c"newinstance,ptmxmode=0666,mode=620",
     };
-    mount("devpts", &dev.join("pts"), "devpts", no_programs, options).step("mount /dev/pts")?;
+    mount("devpts", dev.join("pts"), "devpts", no_programs, options).step("mount /dev/pts")?;
     let flags = no_programs | MountFlags::NODEV;
-    match mount("mqueue", &dev.join("mqueue"), "mqueue", flags, None) {
+    match mount("mqueue", dev.join("mqueue"), "mqueue", flags, None) {
         // A kernel without it.
         Err(Errno::NODEV) => {}
         other => other.step("mount /dev/mqueue")?,
@@ -106,7 +106,7 @@ fn kernel(root: &NewRoot) -> Result<(), StartError> {
     let read_only = flags | MountFlags::RDONLY;
     // Refused where the network namespace or the mounts of /sys are not ours.
     if mount("sysfs", &sys, "sysfs", read_only, None).is_err() {
-        let options = c"mode=0555,size=0";
+        let options = c"mode=0555,nr_inodes=1";
         tmpfs(&sys, options).step("mount /sys")?;
         let made = open(&sys)?;
         sys::restrict_mount(&made, RDONLY | NOEXEC | NOSUID, false).step("protect /sys")?;

@@ -39,7 +39,7 @@ pub struct NodeFacts {
     pub policy: Policy,
     /// The node's own tree, in which hostPath volumes are. Absolute.
     pub root: PathBuf,
-    /// podnet's own binary. Absolute.
+    /// The binary of the built-in images' programs. Absolute.
     pub program: PathBuf,
     /// The machine's /etc/resolv.conf.
     pub resolv_conf: String,

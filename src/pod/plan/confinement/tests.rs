@@ -149,7 +149,8 @@ fn the_guard_sees_each_way_out() {
         violations(&bundle, &case.node, &image()).join("; ")
     };
     assert_eq!(objections(|_| {}), "");
-    let cases: [(fn(&mut Bundle), &str); 10] = [
+    type WayOut = (fn(&mut Bundle), &'static str);
+    let cases: [WayOut; 10] = [
         (
             |b| b.mounts[0].source = "/etc".into(),
             "neither the pod's nor open",
