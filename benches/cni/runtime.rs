@@ -123,10 +123,8 @@ pub fn all(plugin: &Plugin, verb: &str, pods: &[Pod], at_once: usize) -> Result<
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
-        workers
-            .into_iter()
-            .map(|w| w.join().map_err(|_| anyhow::anyhow!("a worker panicked"))?)
-            .collect::<Result<()>>()
+        let mut workers = workers.into_iter();
+        workers.try_for_each(|w| w.join().map_err(|_| anyhow::anyhow!("a worker panicked"))?)
     })?;
     let mut samples = taken
         .into_inner()
