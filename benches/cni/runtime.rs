@@ -28,7 +28,7 @@ impl Pod {
     pub fn new(id: &str) -> Result<Pod> {
         Ok(Pod {
             // As long as a real container's identifier.
-            id: format!("{id:0<64}"),
+            id: format!("{id:x<64}"),
             netns: new_netns()?,
         })
     }

@@ -34,7 +34,8 @@ pub struct Answer {
     pub exit_code: u8,
 }
 
-/// Carry out what the runtime asks for.
+/// Carry out what the runtime asks for. The process is to have no other thread: this
+/// one goes into the pod's namespace and comes back.
 pub fn answer(environment: &Environment, input: &[u8]) -> Answer {
     let version = version::of_input(input);
     match verbs::run(environment, input) {

@@ -28,7 +28,7 @@ pub fn add(environment: &Environment, config: &Config) -> Result<Value, CniError
     let arguments = ExtraArguments::parse(arguments)?;
     let sandbox = sandbox(environment)?;
     let wanted = wanted_slot(config, &arguments, &id)?;
-    let kernel = Linux::open()?;
+    let kernel = Linux::alone()?;
     let bridge = bridge(&kernel, config)?;
     let start = claim(&kernel, config, &bridge)?;
     if config.masquerade {

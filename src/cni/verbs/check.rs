@@ -28,7 +28,7 @@ pub fn check(environment: &Environment, config: &Config) -> Result<(), CniError>
         });
     };
     let sandbox = sandbox(environment)?;
-    let kernel = Linux::open()?;
+    let kernel = Linux::alone()?;
     let expected = Expected::of(config, previous, interface.as_str(), environment.netns()?)?;
     let near = kernel.near_end(&id).map_err(about(&id))?;
     let far = kernel.far_end(&sandbox, &interface).map_err(about(&id))?;

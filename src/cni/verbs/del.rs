@@ -19,7 +19,7 @@ use super::status::agent_answers;
 pub fn del(environment: &Environment, config: &Config) -> Result<(), CniError> {
     let id = environment.attachment()?;
     let interface = environment.interface()?;
-    let kernel = Linux::open()?;
+    let kernel = Linux::alone()?;
     let unplugged = kernel.unplug(&id, &config.bridge, &config.cidrs);
     let mut gone = unplugged.map_err(about(&id))?.is_some();
     if !gone {

@@ -23,7 +23,7 @@ pub fn gc(config: &Config) -> Result<(), CniError> {
                 .to_owned(),
         });
     };
-    let kernel = Linux::open()?;
+    let kernel = Linux::alone()?;
     let bridge = kernel.bridge(&config.bridge)?;
     let bridge = bridge.filter(|b| hint(b).is_some_and(|h| h.network == config.name));
     let mut failures = Vec::new();

@@ -20,7 +20,7 @@ pub fn status(config: &Config) -> Result<(), CniError> {
         let network = config.name.clone();
         Err(CniError::NotReady { network, why })
     };
-    let kernel = Linux::open()?;
+    let kernel = Linux::alone()?;
     let bridge = kernel.bridge(&config.bridge)?;
     let name = &config.bridge;
     if let Some(agent) = &config.agent {
@@ -43,7 +43,11 @@ pub fn status(config: &Config) -> Result<(), CniError> {
         return Ok(());
     };
     let ends = kernel.near_ends()?;
-    let taken = ends.iter().filter(|end| Slot::of_link(&end.name).is_some());
+    // Of another network too: names are given once, whoever has them.
+    let in_range = |slot: Slot| ipam::addresses(&config.cidrs, slot).is_some();
+    let taken = ends
+        .iter()
+        .filter(|end| Slot::of_link(&end.name).is_some_and(in_range));
     let capacity = ipam::slot_capacity(&config.cidrs);
     if taken.count() >= capacity as usize {
         return not_ready(format!(

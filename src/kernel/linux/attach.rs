@@ -22,7 +22,7 @@ use crate::model::{AttachmentId, Family, NodeCidrs, Slot};
 use crate::plan::{BRIDGE, DEAD_GROUP, GROUP};
 
 use super::message::{self, End, index_of};
-use super::netns::in_netns;
+use super::netns::Visitor;
 use super::socket::{Request, Socket};
 use super::sysctl;
 
@@ -34,6 +34,7 @@ const LOOPBACK_INDEX: u32 = 1;
 pub struct Ends<'a> {
     pub outside: &'a mut Socket,
     pub inside: &'a mut Socket,
+    pub visitor: &'a Visitor,
     pub sandbox: &'a OwnedFd,
     /// Ports have no IPv6 here, so there is none to keep quiet.
     pub quiet: bool,
@@ -105,11 +106,10 @@ impl Ends<'_> {
         if attach.cidrs.has(Family::V6) || !message::has_ipv6(self.inside, attach.interface)? {
             return Ok(());
         }
-        in_netns(self.sandbox.as_fd(), || {
-            match attach.wishes.one_of_several {
-                true => sysctl::disable_ipv6_on(attach.interface),
-                false => sysctl::disable_ipv6(),
-            }
+        let one = attach.wishes.one_of_several;
+        self.visitor.work_in(self.sandbox.as_fd(), || match one {
+            true => sysctl::disable_ipv6_on(attach.interface),
+            false => sysctl::disable_ipv6(),
         })?
     }
 }

@@ -57,6 +57,16 @@ impl Linux {
         })
     }
 
+    /// For a process that has, and will have, one thread: that one visits the pods'
+    /// namespaces.
+    pub fn alone() -> Result<Linux, KernelError> {
+        let open = Linux::open()?;
+        Ok(Linux {
+            visitor: Visitor::alone(),
+            ..open
+        })
+    }
+
     /// A request that panicked half way leaves replies behind, which the next
     /// one skips by their sequence numbers: a poisoned lock is usable.
     fn socket(&self) -> MutexGuard<'_, Socket> {
@@ -89,6 +99,7 @@ impl Kernel for Linux {
         let ends = attach::Ends {
             outside: &mut self.socket(),
             inside: &mut inside,
+            visitor: &self.visitor,
             sandbox,
             quiet: self.born_without_ipv6,
         };
