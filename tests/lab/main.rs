@@ -8,5 +8,4 @@ mod lifecycle;
 mod observe;
 mod place;
 mod pods;
-mod pods_probes;
 mod streams;
