@@ -5,6 +5,7 @@ mod probe_kinds;
 mod probes;
 mod restarts;
 mod together;
+mod volumes;
 
 use std::fs;
 
