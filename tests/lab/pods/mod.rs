@@ -1,6 +1,7 @@
 //! Pods in real labs: their containers' lives, probes, volumes and images.
 
 mod ending;
+mod images;
 mod probe_kinds;
 mod probes;
 mod restarts;
