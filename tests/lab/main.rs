@@ -9,3 +9,4 @@ mod observe;
 mod place;
 mod pods;
 mod streams;
+mod terminal;

@@ -222,3 +222,30 @@ fn an_image_nobody_knows_and_a_program_that_is_not_there_are_explained() {
     let message = end["message"].as_str().expect("a message");
     assert!(message.contains("no-such-program"), "{message}");
 }
+
+#[test]
+fn last_words_are_the_end_of_the_log_where_that_is_asked_for() {
+    let cluster = lab();
+    let container = |name: &str, policy: &str, script: &str| json!({"name": name, "image": "busybox", "terminationMessagePolicy": policy, "command": sh(script)});
+    cluster.create(json!({
+        "metadata": {"name": "last"},
+        "spec": {"restartPolicy": "Never", "containers": [
+            container("log", "FallbackToLogsOnError", "for i in $(seq 100); do echo line $i; done; echo sorry >&2; exit 3"),
+            container("file", "FallbackToLogsOnError", "echo noise; echo written > /dev/termination-log; exit 3"),
+            container("well", "FallbackToLogsOnError", "echo fine"),
+            container("mute", "File", "echo noise; exit 3"),
+        ]},
+    }));
+    cluster.phase("last", "Failed");
+    let words = |name: &str| {
+        let status = cluster.container("last", name, |_| true);
+        terminated(&status, "state")["message"].clone()
+    };
+    let log = words("log").as_str().expect("a message").to_owned();
+    assert!(
+        log.starts_with("line 22\n") && log.ends_with("line 100\nsorry"),
+        "{log}"
+    );
+    assert_eq!(words("file"), "written\n");
+    assert_eq!((words("well"), words("mute")), (json!(null), json!(null)));
+}
