@@ -23,6 +23,7 @@ mod membership;
 mod pod_events;
 mod pods;
 mod runtime;
+mod sockets;
 mod standing;
 
 pub use config::{Args, Config, ConfigError};
