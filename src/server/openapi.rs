@@ -74,7 +74,11 @@ fn paths(resource: &Resource) -> [(String, Value); 2] {
                 "patch": operation(
                     resource,
                     "patch",
-                    &["application/json-patch+json", "application/merge-patch+json"],
+                    &[
+                        "application/json-patch+json",
+                        "application/merge-patch+json",
+                        "application/strategic-merge-patch+json",
+                    ],
                 ),
             }),
         ),

@@ -3,7 +3,9 @@
 mod access;
 mod claims;
 mod controllers;
+mod kubectl;
 mod lab;
+mod patches;
 mod verbs;
 mod watches;
 mod writes;

@@ -1,26 +1,27 @@
-//! PATCH: JSON patches (RFC 6902) and merge patches (RFC 7386).
-//!
-//! A strategic merge patch is accepted where a merge patch means the same: it carries no list
-//! (whose merging depends on the type) and no `$` directive.
+//! PATCH: JSON patches (RFC 6902), merge patches (RFC 7386), and Kubernetes' own [`strategic`]
+//! ones.
 //!
 //! A JSON patch is a small program, which [`json`] runs within bounds.
 
 mod json;
+mod strategic;
 
 use std::sync::{Arc, OnceLock};
 
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::update::{dry, step};
 use super::{Answer, Api, Scope, body, respond};
 use crate::server::object;
+use crate::server::schema::Type;
 use crate::server::status::{ApiError, Cause};
 
 enum Patch {
     Json(json_patch::Patch),
     Merge(Value),
+    Strategic(Map<String, Value>),
 }
 
 impl Api {
@@ -62,20 +63,12 @@ impl Patch {
                 Ok(Patch::Json(patch))
             }
             "application/merge-patch+json" => {
-                merge(serde_json::from_slice(body).map_err(unreadable)?)
-            }
-            "application/strategic-merge-patch+json" => {
                 let patch = serde_json::from_slice(body).map_err(unreadable)?;
-                match needs_strategy(&patch) {
-                    false => merge(patch),
-                    true => Err(ApiError::UnsupportedMediaType(
-                        "this strategic merge patch carries a list or a $ directive, which this \
-                         server cannot merge; use application/merge-patch+json or \
-                         application/json-patch+json"
-                            .into(),
-                    )),
-                }
+                Ok(Patch::Merge(Value::Object(patch)))
             }
+            "application/strategic-merge-patch+json" => Ok(Patch::Strategic(
+                serde_json::from_slice(body).map_err(unreadable)?,
+            )),
             _ => Err(ApiError::UnsupportedMediaType(
                 "the body of the request was in an unknown format - accepted media types include: \
                  application/json-patch+json, application/merge-patch+json, \
@@ -88,6 +81,15 @@ impl Patch {
     fn apply(self, scope: &Scope, mut value: Value) -> Result<Value, ApiError> {
         match self {
             Patch::Merge(patch) => json_patch::merge(&mut value, &patch),
+            Patch::Strategic(patch) => {
+                strategic::apply(&mut value, patch, Type::of(scope.resource)).map_err(|why| {
+                    ApiError::BadRequest(format!(
+                        "unable to apply the strategic merge patch to {} {:?}: {why}",
+                        scope.resource.qualified(),
+                        scope.name(),
+                    ))
+                })?;
+            }
             Patch::Json(patch) => {
                 json::apply(&mut value, &patch).map_err(|why| ApiError::Invalid {
                     resource: scope.resource,
@@ -122,52 +124,16 @@ impl Patch {
     }
 }
 
-fn merge(patch: Value) -> Result<Patch, ApiError> {
-    if patch.is_object() {
-        Ok(Patch::Merge(patch))
-    } else {
-        Err(ApiError::BadRequest(
-            "error decoding patch: a merge patch is a JSON object".into(),
-        ))
-    }
-}
-
-fn needs_strategy(patch: &Value) -> bool {
-    match patch {
-        Value::Array(_) => true,
-        Value::Object(map) => map
-            .iter()
-            .any(|(key, value)| key.starts_with('$') || needs_strategy(value)),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_strategic_patch_passes_where_a_merge_patch_means_the_same() {
-        let strategic =
-            |body: &str| Patch::parse("application/strategic-merge-patch+json", body.as_bytes());
-        assert!(strategic(r#"{"metadata":{"labels":{"a":null}}}"#).is_ok());
-        for body in [
-            r#"{"spec":{"containers":[]}}"#,
-            r#"{"metadata":{"labels":{"$patch":"replace"}}}"#,
-        ] {
-            assert_eq!(
-                strategic(body).err().map(|error| error.code()),
-                Some(415),
-                "{body}"
-            );
-        }
-    }
 
     #[test]
     fn what_is_no_patch_is_refused() {
         for (media_type, body, code) in [
             ("application/merge-patch+json", "[]", 400),
             ("application/json-patch+json", "{}", 400),
+            ("application/strategic-merge-patch+json", "[]", 400),
             ("application/apply-patch+yaml", "{}", 415),
         ] {
             let error = Patch::parse(media_type, body.as_bytes()).err();
