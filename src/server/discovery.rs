@@ -128,14 +128,21 @@ fn subresource_entry(resource: &Resource, subresource: Subresource) -> Value {
         Subresource::Status => (resource.kind, json!(["get", "patch", "update"])),
         Subresource::Finalize => (resource.kind, json!(["update"])),
         Subresource::Binding => ("Binding", json!(["create"])),
+        Subresource::Eviction => ("Eviction", json!(["create"])),
     };
-    json!({
+    let mut entry = json!({
         "name": format!("{}/{}", resource.plural, subresource.name()),
         "singularName": "",
         "namespaced": resource.namespaced,
         "kind": kind,
         "verbs": verbs,
-    })
+    });
+    if subresource == Subresource::Eviction {
+        // The kind is of another group than its parent; clients learn it here.
+        entry["group"] = "policy".into();
+        entry["version"] = "v1".into();
+    }
+    entry
 }
 
 #[cfg(test)]

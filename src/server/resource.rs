@@ -52,6 +52,7 @@ pub enum Subresource {
     Status,
     Finalize,
     Binding,
+    Eviction,
 }
 
 impl Subresource {
@@ -60,6 +61,7 @@ impl Subresource {
             Subresource::Status => "status",
             Subresource::Finalize => "finalize",
             Subresource::Binding => "binding",
+            Subresource::Eviction => "eviction",
         }
     }
 }

@@ -3,6 +3,7 @@
 mod access;
 mod claims;
 mod controllers;
+mod evictions;
 mod kubectl;
 mod lab;
 mod patches;

@@ -18,7 +18,11 @@ pub static PODS: Resource = Resource {
     short_names: &["po"],
     categories: &["all"],
     namespaced: true,
-    subresources: &[Subresource::Binding, Subresource::Status],
+    subresources: &[
+        Subresource::Binding,
+        Subresource::Eviction,
+        Subresource::Status,
+    ],
     fields: &[
         SelectableField {
             label: "spec.nodeName",

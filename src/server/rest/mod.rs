@@ -4,6 +4,7 @@ mod binding;
 mod body;
 mod create;
 mod delete;
+mod eviction;
 mod negotiate;
 mod patch;
 pub mod protobuf;
@@ -94,10 +95,14 @@ impl Api {
             (Verb::List, None) => self.list(&scope, negotiate::accepted(&request)?),
             (Verb::Watch, None) => self.watch(&scope, negotiate::accepted(&request)?),
             (Verb::Create, Some(Subresource::Binding)) => self.bind(scope, request).await,
+            (Verb::Create, Some(Subresource::Eviction)) => self.evict(scope, request).await,
             (Verb::Create, None) if scope.name.is_none() => self.create(scope, request).await,
-            (_, Some(Subresource::Binding)) => Err(ApiError::MethodNotAllowed),
-            (Verb::Update, _) => self.update(scope, request).await,
-            (Verb::Patch, _) => self.patch(scope, request).await,
+            (Verb::Update, None | Some(Subresource::Status | Subresource::Finalize)) => {
+                self.update(scope, request).await
+            }
+            (Verb::Patch, None | Some(Subresource::Status | Subresource::Finalize)) => {
+                self.patch(scope, request).await
+            }
             (Verb::Delete, None) => self.delete(scope, request).await,
             (Verb::DeleteCollection, None) => self.delete_collection(scope, request).await,
             _ => Err(ApiError::MethodNotAllowed),
