@@ -54,6 +54,17 @@ pub enum ApiError {
     TooLarge(String),
     #[error("too old resource version: {asked} ({oldest})")]
     Expired { asked: u64, oldest: u64 },
+    /// The pages of a list that is forgotten; `token` goes on without it.
+    #[error(
+        "The provided continue parameter is too old to display a consistent list result. You can \
+         start a new list without the continue parameter, or use the continue token in this \
+         response to retrieve the remainder of the results. Continuing with the provided token \
+         results in an inconsistent list - objects that were created, modified, or deleted between \
+         the time the first chunk was returned and now may show up in the list."
+    )]
+    ContinueExpired { token: String },
+    #[error("Timeout: Too large resource version: {asked}, current: {current}")]
+    VersionTooLarge { asked: u64, current: u64 },
     #[error("Internal error occurred: {0}")]
     Internal(String),
 }
@@ -178,7 +189,8 @@ impl ApiError {
             ApiError::NotAcceptable => 406,
             ApiError::UnsupportedMediaType(_) => 415,
             ApiError::TooLarge(_) => 413,
-            ApiError::Expired { .. } => 410,
+            ApiError::Expired { .. } | ApiError::ContinueExpired { .. } => 410,
+            ApiError::VersionTooLarge { .. } => 504,
             ApiError::Internal(_) => 500,
         }
     }
@@ -195,7 +207,8 @@ impl ApiError {
             ApiError::NotAcceptable => "NotAcceptable",
             ApiError::UnsupportedMediaType(_) => "UnsupportedMediaType",
             ApiError::TooLarge(_) => "RequestEntityTooLarge",
-            ApiError::Expired { .. } => "Expired",
+            ApiError::Expired { .. } | ApiError::ContinueExpired { .. } => "Expired",
+            ApiError::VersionTooLarge { .. } => "Timeout",
             ApiError::Internal(_) => "InternalError",
         }
     }
@@ -213,6 +226,9 @@ impl ApiError {
         });
         if let Some(details) = self.details() {
             status["details"] = details;
+        }
+        if let ApiError::ContinueExpired { token } = self {
+            status["metadata"]["continue"] = token.as_str().into();
         }
         status
     }
@@ -244,6 +260,14 @@ impl ApiError {
                 Some(details)
             }
             ApiError::NoSuchPath | ApiError::MethodNotAllowed => Some(json!({})),
+            // Clients that have followed another store begin anew at this cause.
+            ApiError::VersionTooLarge { .. } => Some(json!({
+                "causes": [{
+                    "reason": "ResourceVersionTooLarge",
+                    "message": "Too large resource version",
+                }],
+                "retryAfterSeconds": 1,
+            })),
             _ => None,
         }
     }

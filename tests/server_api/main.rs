@@ -6,6 +6,7 @@ mod controllers;
 mod evictions;
 mod kubectl;
 mod lab;
+mod lists;
 mod patches;
 mod verbs;
 mod watches;

@@ -6,6 +6,7 @@ mod create;
 mod delete;
 mod eviction;
 mod negotiate;
+mod page;
 mod patch;
 pub mod protobuf;
 mod read;
