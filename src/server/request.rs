@@ -140,6 +140,10 @@ pub struct Options {
     pub grace_period_seconds: Option<i64>,
     pub propagation_policy: Option<String>,
     pub include_object: Option<String>,
+    /// The program that writes, by its own name.
+    pub field_manager: Option<String>,
+    /// An apply takes fields from others.
+    pub force: bool,
 }
 
 impl Options {
@@ -180,6 +184,9 @@ impl Options {
             "gracePeriodSeconds" => self.grace_period_seconds = Some(number(key, &value)?),
             "propagationPolicy" => self.propagation_policy = Some(value.into_owned()),
             "includeObject" => self.include_object = Some(value.into_owned()),
+            "fieldManager" if value.is_empty() => {}
+            "fieldManager" => self.field_manager = Some(value.into_owned()),
+            "force" => self.force = flag(&value),
             _ => {}
         }
         Ok(())

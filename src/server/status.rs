@@ -63,10 +63,30 @@ pub enum ApiError {
          the time the first chunk was returned and now may show up in the list."
     )]
     ContinueExpired { token: String },
+    /// What would be applied belongs to others.
+    #[error(
+        "Apply failed with {} conflict{}: {}",
+        conflicts.len(),
+        if conflicts.len() == 1 { "" } else { "s" },
+        by_manager(conflicts)
+    )]
+    ApplyConflict {
+        resource: &'static Resource,
+        name: String,
+        conflicts: Vec<FieldConflict>,
+    },
     #[error("Timeout: Too large resource version: {asked}, current: {current}")]
     VersionTooLarge { asked: u64, current: u64 },
     #[error("Internal error occurred: {0}")]
     Internal(String),
+}
+
+/// A field that somebody else owns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldConflict {
+    /// The owner, with what else tells it from others.
+    pub manager: String,
+    pub field: String,
 }
 
 /// One thing that is wrong with one field.
@@ -162,6 +182,23 @@ fn summary(causes: &[Cause]) -> String {
     }
 }
 
+/// `conflict with "a": .spec.b`, or a list for each owner.
+fn by_manager(conflicts: &[FieldConflict]) -> String {
+    if let [one] = conflicts {
+        return format!("conflict with {}: {}", one.manager, one.field);
+    }
+    let mut lines: Vec<String> = Vec::new();
+    let mut managers: Vec<&str> = conflicts.iter().map(|one| one.manager.as_str()).collect();
+    managers.sort_unstable();
+    managers.dedup();
+    for manager in managers {
+        lines.push(format!("conflicts with {manager}:"));
+        let theirs = conflicts.iter().filter(|one| one.manager == manager);
+        lines.extend(theirs.map(|one| format!("- {}", one.field)));
+    }
+    lines.join("\n")
+}
+
 impl ApiError {
     pub fn modified(resource: &'static Resource, name: &str) -> ApiError {
         ApiError::Conflict {
@@ -181,7 +218,9 @@ impl ApiError {
     pub fn code(&self) -> u16 {
         match self {
             ApiError::NotFound { .. } | ApiError::NoSuchPath => 404,
-            ApiError::AlreadyExists { .. } | ApiError::Conflict { .. } => 409,
+            ApiError::AlreadyExists { .. }
+            | ApiError::Conflict { .. }
+            | ApiError::ApplyConflict { .. } => 409,
             ApiError::Invalid { .. } => 422,
             ApiError::Forbidden { .. } => 403,
             ApiError::BadRequest(_) => 400,
@@ -199,7 +238,7 @@ impl ApiError {
         match self {
             ApiError::NotFound { .. } | ApiError::NoSuchPath => "NotFound",
             ApiError::AlreadyExists { .. } => "AlreadyExists",
-            ApiError::Conflict { .. } => "Conflict",
+            ApiError::Conflict { .. } | ApiError::ApplyConflict { .. } => "Conflict",
             ApiError::Invalid { .. } => "Invalid",
             ApiError::Forbidden { .. } => "Forbidden",
             ApiError::BadRequest(_) => "BadRequest",
@@ -254,6 +293,24 @@ impl ApiError {
                             "reason": cause.reason(),
                             "message": cause.detail,
                             "field": cause.field,
+                        })
+                    })
+                    .collect();
+                Some(details)
+            }
+            ApiError::ApplyConflict {
+                resource,
+                name,
+                conflicts,
+            } => {
+                let mut details = named(name, resource.group, resource.plural);
+                details["causes"] = conflicts
+                    .iter()
+                    .map(|one| {
+                        json!({
+                            "reason": "FieldManagerConflict",
+                            "message": format!("conflict with {}", one.manager),
+                            "field": one.field,
                         })
                     })
                     .collect();

@@ -1,6 +1,7 @@
 //! The embedded API server over real TLS, through a stock client library.
 
 mod access;
+mod applies;
 mod claims;
 mod controllers;
 mod evictions;

@@ -135,8 +135,6 @@ pub fn decode(
     validation: FieldValidation,
 ) -> Result<Vec<String>, ApiError> {
     object::prune_nulls(value);
-    // Server-side apply is not offered, and nobody else may set these.
-    object::metadata(value).shift_remove("managedFields");
     let unknown = (resource.strategy.unknown_fields)(value).map_err(|why| {
         ApiError::BadRequest(format!(
             "{kind} in version {:?} cannot be handled as a {kind}: {why}",

@@ -1,5 +1,6 @@
 //! HTTP requests in, HTTP responses out: the verbs, generic over the resource table.
 
+mod apply;
 mod binding;
 mod body;
 mod create;

@@ -6,17 +6,23 @@
 mod json;
 mod strategic;
 
+pub use strategic::arrange;
+
 use std::sync::{Arc, OnceLock};
 
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use serde_json::{Map, Value};
 
-use super::update::{dry, step};
+use super::apply::Manager;
+use super::update::{dry, step, tracked};
 use super::{Answer, Api, Scope, body, respond};
 use crate::server::object;
 use crate::server::schema::Type;
 use crate::server::status::{ApiError, Cause};
+
+/// The media type of what is no patch but an [application](super::apply).
+const APPLY: &str = "application/apply-patch+yaml";
 
 enum Patch {
     Json(json_patch::Patch),
@@ -27,7 +33,26 @@ enum Patch {
 impl Api {
     pub(super) async fn patch(&self, scope: Scope, request: Request<Incoming>) -> Answer {
         let media_type = body::media_type(&request);
-        let patch = Patch::parse(&media_type, &body::bytes(request).await?)?;
+        let by = Manager::of(&scope, &request);
+        let body = body::bytes(request).await?;
+        if media_type == APPLY {
+            if scope.options.field_manager.is_none() {
+                return Err(ApiError::BadRequest(
+                    "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is \
+                     required for apply patch"
+                        .into(),
+                ));
+            }
+            return self.apply(scope, by, &body).await;
+        }
+        if scope.options.force {
+            return Err(ApiError::BadRequest(
+                "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified \
+                 for non-apply patch"
+                    .into(),
+            ));
+        }
+        let patch = Patch::parse(&media_type, &body)?;
         // The result is checked where it is made, on the store's side.
         let warnings = Arc::new(OnceLock::new());
         let patched = self
@@ -40,7 +65,7 @@ impl Api {
                     let noted =
                         body::decode(scope.resource, &mut value, scope.options.field_validation)?;
                     warnings.get_or_init(|| noted);
-                    let change = step(scope.subresource, &old, value)?;
+                    let change = tracked(step(scope.subresource, &old, value)?, &old, &by);
                     Ok(dry(scope.options.dry_run, &old, change))
                 }
             })
@@ -72,7 +97,7 @@ impl Patch {
             _ => Err(ApiError::UnsupportedMediaType(
                 "the body of the request was in an unknown format - accepted media types include: \
                  application/json-patch+json, application/merge-patch+json, \
-                 application/strategic-merge-patch+json"
+                 application/strategic-merge-patch+json, application/apply-patch+yaml"
                     .into(),
             )),
         }
@@ -134,7 +159,7 @@ mod tests {
             ("application/merge-patch+json", "[]", 400),
             ("application/json-patch+json", "{}", 400),
             ("application/strategic-merge-patch+json", "[]", 400),
-            ("application/apply-patch+yaml", "{}", 415),
+            ("application/yaml", "{}", 415),
         ] {
             let error = Patch::parse(media_type, body.as_bytes()).err();
             assert_eq!(error.map(|error| error.code()), Some(code), "{media_type}");

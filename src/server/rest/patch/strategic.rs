@@ -17,6 +17,8 @@
 
 mod list;
 
+pub use list::arrange;
+
 use serde_json::{Map, Value};
 
 use crate::server::schema::{Field, Merge, PLAIN, Type};
@@ -94,7 +96,7 @@ fn merge_map(
         let key = of.field(&name).and_then(Field::patch_key);
         if let Some(Value::Array(elements)) = map.get_mut(&name) {
             let before = elements.clone();
-            list::arrange(elements, &order, &before, key);
+            list::arrange(elements, &order, &before, &list::known_by(key));
         }
     }
     Ok(())

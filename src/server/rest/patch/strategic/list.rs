@@ -65,7 +65,12 @@ pub fn merge_keyed(
         }
     }
     let mut merged: Vec<Value> = slots.into_iter().flatten().collect();
-    arrange(&mut merged, order.unwrap_or(&named), &before, Some(key));
+    arrange(
+        &mut merged,
+        order.unwrap_or(&named),
+        &before,
+        &known_by(Some(key)),
+    );
     Ok(merged)
 }
 
@@ -82,7 +87,12 @@ pub fn merge_set(current: Vec<Value>, patch: Vec<Value>, order: Option<&[Value]>
     let mut seen = HashSet::new();
     let mut merged: Vec<Value> = current.into_iter().chain(patch.iter().cloned()).collect();
     merged.retain(|value| seen.insert(value.to_string()));
-    arrange(&mut merged, order.unwrap_or(&patch), &before, None);
+    arrange(
+        &mut merged,
+        order.unwrap_or(&patch),
+        &before,
+        &known_by(None),
+    );
     merged
 }
 
@@ -94,40 +104,46 @@ pub fn delete_values(map: &mut Map<String, Value>, name: &str, leaving: &[Value]
     }
 }
 
+/// What an element of such a list is known by.
+pub fn known_by(key: Option<&str>) -> impl Fn(&Value) -> String {
+    move |element| {
+        key.and_then(|key| identity(element, key))
+            .unwrap_or_else(|| element.to_string())
+    }
+}
+
 /// Puts the elements that `order` names into its order. The others keep theirs, each before the
-/// first named one that stood after it `before`.
-pub fn arrange(elements: &mut Vec<Value>, order: &[Value], before: &[Value], key: Option<&str>) {
+/// first named one that stood after it `before`. `id` is what an element is known by.
+pub fn arrange(
+    elements: &mut Vec<Value>,
+    order: &[Value],
+    before: &[Value],
+    id: &impl Fn(&Value) -> String,
+) {
     let ranks = |list: &[Value]| -> HashMap<String, usize> {
         let mut ranks = HashMap::new();
         for (rank, element) in list.iter().enumerate() {
-            ranks.entry(place_of(element, key)).or_insert(rank);
+            ranks.entry(id(element)).or_insert(rank);
         }
         ranks
     };
     let (wanted, stood) = (ranks(order), ranks(before));
     let (mut named, others): (Vec<Value>, Vec<Value>) = std::mem::take(elements)
         .into_iter()
-        .partition(|element| wanted.contains_key(&place_of(element, key)));
-    named.sort_by_key(|element| wanted.get(&place_of(element, key)).copied());
+        .partition(|element| wanted.contains_key(&id(element)));
+    named.sort_by_cached_key(|element| wanted.get(&id(element)).copied());
     let mut named = named.into_iter().peekable();
     for other in others {
-        let place = stood.get(&place_of(&other, key));
-        while let Some(next) =
-            named.next_if(|next| match (place, stood.get(&place_of(next, key))) {
-                (Some(place), Some(next)) => next < place,
-                _ => true,
-            })
-        {
+        let place = stood.get(&id(&other));
+        while let Some(next) = named.next_if(|next| match (place, stood.get(&id(next))) {
+            (Some(place), Some(next)) => next < place,
+            _ => true,
+        }) {
             elements.push(next);
         }
         elements.push(other);
     }
     elements.extend(named);
-}
-
-fn place_of(element: &Value, key: Option<&str>) -> String {
-    key.and_then(|key| identity(element, key))
-        .unwrap_or_else(|| element.to_string())
 }
 
 fn identity(element: &Value, key: &str) -> Option<String> {
