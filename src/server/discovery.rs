@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 use super::openapi;
@@ -10,6 +11,8 @@ use super::resource::{ALL, Resource, Subresource};
 pub enum Document {
     Json(Value),
     Text(&'static str),
+    /// JSON that is kept as it is sent.
+    Made(Bytes),
 }
 
 /// The document at a path that is no resource's.
@@ -37,7 +40,7 @@ pub fn answer(path: &str) -> Option<Document> {
             group["apiVersion"] = "v1".into();
             group
         }
-        ["openapi", "v3", path @ ..] => openapi::answer(path)?,
+        ["openapi", "v3", path @ ..] => return openapi::answer(path).map(Document::Made),
         ["api", version] => resources("", version)?,
         ["apis", group, version] => resources(group, version)?,
         _ => return None,

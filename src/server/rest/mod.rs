@@ -77,7 +77,7 @@ impl Api {
         match Target::parse(request.method(), request.uri().path(), &options)? {
             Target::Path(path) => match *request.method() {
                 Method::GET | Method::HEAD => discovery::answer(&path)
-                    .map(|document| respond::document(&document))
+                    .map(|document| respond::document(&document, request.uri().query()))
                     .ok_or(ApiError::NoSuchPath),
                 _ => Err(ApiError::MethodNotAllowed),
             },
