@@ -13,6 +13,7 @@ use super::table::Column;
 
 /// Every resource that is served. Discovery lists them in this order.
 pub static ALL: &[&Resource] = &[
+    &kinds::config_map::CONFIG_MAPS,
     &kinds::event::EVENTS,
     &kinds::namespace::NAMESPACES,
     &kinds::node::NODES,
@@ -53,6 +54,10 @@ pub enum Subresource {
     Finalize,
     Binding,
     Eviction,
+    Log,
+    Exec,
+    Attach,
+    PortForward,
 }
 
 impl Subresource {
@@ -62,7 +67,17 @@ impl Subresource {
             Subresource::Finalize => "finalize",
             Subresource::Binding => "binding",
             Subresource::Eviction => "eviction",
+            Subresource::Log => "log",
+            Subresource::Exec => "exec",
+            Subresource::Attach => "attach",
+            Subresource::PortForward => "portforward",
         }
+    }
+
+    /// Answered by the object's node.
+    pub fn is_remote(self) -> bool {
+        use Subresource::{Attach, Exec, Log, PortForward};
+        matches!(self, Log | Exec | Attach | PortForward)
     }
 }
 

@@ -77,6 +77,8 @@ pub enum ApiError {
     },
     #[error("Timeout: Too large resource version: {asked}, current: {current}")]
     VersionTooLarge { asked: u64, current: u64 },
+    #[error("{0}")]
+    Unavailable(String),
     #[error("Internal error occurred: {0}")]
     Internal(String),
 }
@@ -104,6 +106,8 @@ pub enum CauseKind {
     Duplicate,
     Unsupported,
     Forbidden,
+    NotFound,
+    TooLong,
 }
 
 /// What was wrong with a conflicting update, as Kubernetes words it.
@@ -148,6 +152,15 @@ impl Cause {
         )
     }
 
+    pub fn not_found(field: impl Into<String>, value: &str) -> Cause {
+        Cause::new(field, CauseKind::NotFound, format!("Not found: {value:?}"))
+    }
+
+    pub fn too_long(field: impl Into<String>, most: usize) -> Cause {
+        let detail = format!("Too long: may not be more than {most} bytes");
+        Cause::new(field, CauseKind::TooLong, detail)
+    }
+
     pub fn forbidden(field: impl Into<String>, detail: &str) -> Cause {
         Cause::new(field, CauseKind::Forbidden, format!("Forbidden: {detail}"))
     }
@@ -167,6 +180,8 @@ impl Cause {
             CauseKind::Duplicate => "FieldValueDuplicate",
             CauseKind::Unsupported => "FieldValueNotSupported",
             CauseKind::Forbidden => "FieldValueForbidden",
+            CauseKind::NotFound => "FieldValueNotFound",
+            CauseKind::TooLong => "FieldValueTooLong",
         }
     }
 }
@@ -231,6 +246,7 @@ impl ApiError {
             ApiError::Expired { .. } | ApiError::ContinueExpired { .. } => 410,
             ApiError::VersionTooLarge { .. } => 504,
             ApiError::Internal(_) => 500,
+            ApiError::Unavailable(_) => 503,
         }
     }
 
@@ -249,6 +265,7 @@ impl ApiError {
             ApiError::Expired { .. } | ApiError::ContinueExpired { .. } => "Expired",
             ApiError::VersionTooLarge { .. } => "Timeout",
             ApiError::Internal(_) => "InternalError",
+            ApiError::Unavailable(_) => "ServiceUnavailable",
         }
     }
 

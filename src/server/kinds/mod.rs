@@ -1,5 +1,7 @@
 //! What differs between kinds: their row in the resource table, defaults, validation.
 
+pub mod config_map;
+mod container_validation;
 pub mod event;
 pub mod lease;
 pub mod metadata;
@@ -9,6 +11,8 @@ pub mod node;
 pub mod pod;
 mod pod_defaults;
 mod pod_validation;
+mod probe_validation;
+mod volume_validation;
 
 use serde::de::DeserializeOwned;
 use serde_ignored::Path;

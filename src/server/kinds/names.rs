@@ -60,6 +60,29 @@ pub fn label_value(value: &str) -> Option<&'static str> {
     (!value.is_empty() && !is_word(value)).then_some(VALUE_MESSAGE)
 }
 
+/// All that is wrong with `name` as a port's (RFC 6335 §5.1).
+pub fn port_name(name: &str) -> Vec<&'static str> {
+    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let rules = [
+        (name.len() > 15, "must be no more than 15 characters"),
+        (
+            !name.bytes().all(known),
+            "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
+        ),
+        (
+            !name.bytes().any(|byte| byte.is_ascii_lowercase()),
+            "must contain at least one letter (a-z)",
+        ),
+        (name.contains("--"), "must not contain consecutive hyphens"),
+        (
+            name.starts_with('-') || name.ends_with('-'),
+            "must not begin or end with a hyphen",
+        ),
+    ];
+    let broken = rules.into_iter().filter(|(broken, _)| *broken);
+    broken.map(|(_, why)| why).collect()
+}
+
 fn is_label(text: &str) -> bool {
     let bytes = text.as_bytes();
     let edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();

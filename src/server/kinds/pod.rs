@@ -19,8 +19,12 @@ pub static PODS: Resource = Resource {
     categories: &["all"],
     namespaced: true,
     subresources: &[
+        Subresource::Attach,
         Subresource::Binding,
         Subresource::Eviction,
+        Subresource::Exec,
+        Subresource::Log,
+        Subresource::PortForward,
         Subresource::Status,
     ],
     fields: &[
