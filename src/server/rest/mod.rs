@@ -32,7 +32,7 @@ use super::tls::Caller;
 
 pub use binding::bind;
 pub use create::{admit, prepare};
-pub use delete::{DeleteOptions, delete_in};
+pub use delete::{DeleteOptions, Propagation, delete_in};
 pub use update::finish as finish_update;
 
 pub type Body = UnsyncBoxBody<Bytes, hyper::Error>;
