@@ -155,6 +155,13 @@ async fn a_misspelt_field_is_named() {
     };
     let mut misspelt = pod("web");
     misspelt["spec"]["containers"][0]["imagePullPolice"] = json!("Never");
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [misspelt]});
+    let file = kubectl.file("list.json", &list);
+    let refused = kubectl.refused(&["create", "-f", &file]).await;
+    assert!(
+        refused.contains("unknown field \"imagePullPolice\" in io.k8s.api.core.v1.Container"),
+        "{refused}"
+    );
     let file = kubectl.file("web.json", &misspelt);
     let refused = kubectl
         .refused(&["create", "--validate=strict", "-f", &file])
