@@ -83,6 +83,22 @@ async fn a_body_has_a_limit() {
 }
 
 #[tokio::test]
+async fn headers_have_a_limit() {
+    let lab = Lab::start().await;
+    let request = hyper::Request::get("/readyz")
+        .header("x-long", "x".repeat(1 << 20))
+        .body(kube::client::Body::empty())
+        .unwrap();
+    let refused = match lab.client.send(request).await {
+        Ok(response) => response.status().is_client_error(),
+        Err(_) => true,
+    };
+    assert!(refused);
+    let (code, _) = lab.send("GET", "/readyz", Value::Null).await;
+    assert_eq!(code, 200, "others are served");
+}
+
+#[tokio::test]
 async fn tables_have_the_columns_of_kubernetes() {
     let lab = Lab::start().await;
     lab.send("POST", "/api/v1/namespaces/default/pods", pod("web"))

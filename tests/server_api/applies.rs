@@ -125,6 +125,36 @@ async fn an_application_is_checked_like_any_object() {
 }
 
 #[tokio::test]
+async fn an_application_is_yaml_within_bounds() {
+    let lab = Lab::start().await;
+    let path = format!("{PODS}/web?fieldManager=me");
+    let written = "metadata:\n  name: web\nspec:\n  schedulerName: nobody\n  containers:\n  - name: main\n    \
+                   image: pause\n";
+    let doubled: String = (1..60)
+        .map(|n| format!("a{n}: &a{n} [*a{}, *a{}]\n", n - 1, n - 1))
+        .collect();
+    for (text, code) in [
+        (written.to_owned(), 201),
+        (format!("metadata: {}", "[".repeat(100_000)), 400),
+        (
+            format!("a: {}{}", "[".repeat(2_000), "]".repeat(2_000)),
+            400,
+        ),
+        (format!("a0: &a0 [x]\n{doubled}"), 400),
+    ] {
+        let (got, status) = lab.send_text("PATCH", &path, APPLY, text).await;
+        assert_eq!(got, code, "{status}");
+    }
+    // Many small applications do not make one large object.
+    let text = "x".repeat(2 << 20);
+    for (key, expected) in [("a", 200), ("b", 413)] {
+        let config = json!({"metadata": {"annotations": {key: text}}});
+        let (code, status) = apply(&lab, &format!("fieldManager={key}"), config).await;
+        assert_eq!(code, expected, "{}", status["message"]);
+    }
+}
+
+#[tokio::test]
 async fn kubectl_applies_on_the_server() {
     let lab = Lab::start().await;
     let Some(kubectl) = Kubectl::of(&lab).await else {

@@ -6,6 +6,7 @@
 mod json;
 mod strategic;
 
+pub use json::bytes_of;
 pub use strategic::arrange;
 
 use std::sync::{Arc, OnceLock};
@@ -123,7 +124,7 @@ impl Patch {
                 })?
             }
         }
-        if json::bytes_of(&value) > body::LIMIT_BYTES {
+        if bytes_of(&value) > body::LIMIT_BYTES {
             return Err(body::too_large());
         }
         body::claim(

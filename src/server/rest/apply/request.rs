@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Application, Manager};
 use crate::server::object;
+use crate::server::rest::patch::bytes_of;
 use crate::server::rest::update::{check_names, dry, step};
 use crate::server::rest::{Answer, Api, Scope, admit, body, prepare, respond};
 use crate::server::status::ApiError;
@@ -43,6 +44,9 @@ impl Api {
                 move |view| match view.get(&scope.key()) {
                     Some(old) => {
                         let new = application(&scope, &config, &by).onto(old.value())?;
+                        if bytes_of(&new) > body::LIMIT_BYTES {
+                            return Err(body::too_large());
+                        }
                         let change = step(scope.subresource, &old, new)?;
                         Ok(dry(scope.options.dry_run, &old, change))
                     }
@@ -64,10 +68,16 @@ impl Api {
     }
 }
 
+/// What JSON bodies are held to, too.
+const DEEPEST: usize = 127;
+
 fn read(body: &[u8]) -> Result<Value, ApiError> {
     let unreadable = |why: String| ApiError::BadRequest(format!("error decoding YAML: {why}"));
     let text = std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
-    serde_saphyr::from_str(text).map_err(|error| unreadable(error.to_string()))
+    let bounds = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_depth: DEEPEST },
+    };
+    serde_saphyr::from_str_with_options(text, bounds).map_err(|error| unreadable(error.to_string()))
 }
 
 fn application<'a>(scope: &Scope, config: &'a Value, by: &'a Manager) -> Application<'a> {
