@@ -17,14 +17,7 @@ pub fn merge_keyed(
     key: &str,
     of: &Type,
 ) -> Result<Vec<Value>, String> {
-    let mut parsed = Vec::with_capacity(patch.len());
-    for element in patch {
-        let Value::Object(mut element) = element else {
-            return Err(format!("{element} is no element of a list of objects"));
-        };
-        let directive = take_directive(&mut element)?;
-        parsed.push((directive, element));
-    }
+    let parsed = with_directives(patch)?;
     if parsed.iter().any(|(does, _)| *does == Directive::Replace) {
         let replacing = parsed
             .into_iter()
@@ -72,6 +65,17 @@ pub fn merge_keyed(
         &known_by(Some(key)),
     );
     Ok(merged)
+}
+
+/// The elements of a patch, with what is to be done with each.
+fn with_directives(patch: Vec<Value>) -> Result<Vec<(Directive, Map<String, Value>)>, String> {
+    patch
+        .into_iter()
+        .map(|element| match element {
+            Value::Object(mut element) => Ok((take_directive(&mut element)?, element)),
+            other => Err(format!("{other} is no element of a list of objects")),
+        })
+        .collect()
 }
 
 /// An element that was not there before.
