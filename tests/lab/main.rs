@@ -8,5 +8,5 @@ mod lifecycle;
 mod observe;
 mod place;
 mod pods;
-mod pods_probes;
 mod streams;
+mod terminal;
