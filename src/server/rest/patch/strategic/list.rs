@@ -67,8 +67,11 @@ pub fn merge_keyed(
     Ok(merged)
 }
 
+/// An element of a patch, and what is to be done with it.
+type Instruction = (Directive, Map<String, Value>);
+
 /// The elements of a patch, with what is to be done with each.
-fn with_directives(patch: Vec<Value>) -> Result<Vec<(Directive, Map<String, Value>)>, String> {
+fn with_directives(patch: Vec<Value>) -> Result<Vec<Instruction>, String> {
     patch
         .into_iter()
         .map(|element| match element {
