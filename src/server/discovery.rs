@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::kinds::review::{REVIEWS, Review};
 use super::openapi;
 use super::resource::{ALL, Resource, Subresource};
 
@@ -68,6 +69,7 @@ fn groups() -> BTreeMap<&'static str, &'static str> {
     ALL.iter()
         .filter(|resource| !resource.group.is_empty())
         .map(|resource| (resource.group, resource.version))
+        .chain(REVIEWS.iter().map(|review| (review.group, "v1")))
         .collect()
 }
 
@@ -83,7 +85,18 @@ fn resources(group: &str, version: &str) -> Option<Value> {
         .copied()
         .filter(|resource| resource.group == group && resource.version == version)
         .collect();
-    let group_version = rows.first()?.api_version();
+    let reviews: Vec<Value> = REVIEWS
+        .iter()
+        .filter(|review| review.group == group && version == "v1")
+        .map(review_entry)
+        .collect();
+    if rows.is_empty() && reviews.is_empty() {
+        return None;
+    }
+    let group_version = match group {
+        "" => version.to_owned(),
+        group => format!("{group}/{version}"),
+    };
     let resources: Vec<Value> = rows
         .into_iter()
         .flat_map(|resource| {
@@ -93,6 +106,7 @@ fn resources(group: &str, version: &str) -> Option<Value> {
                 .map(|subresource| subresource_entry(resource, *subresource));
             std::iter::once(resource_entry(resource)).chain(subresources)
         })
+        .chain(reviews)
         .collect();
     Some(json!({
         "kind": "APIResourceList",
@@ -100,6 +114,16 @@ fn resources(group: &str, version: &str) -> Option<Value> {
         "groupVersion": group_version,
         "resources": resources,
     }))
+}
+
+fn review_entry(review: &Review) -> Value {
+    json!({
+        "name": review.plural,
+        "singularName": review.kind.to_lowercase(),
+        "namespaced": false,
+        "kind": review.kind,
+        "verbs": ["create"],
+    })
 }
 
 fn resource_entry(resource: &Resource) -> Value {
@@ -128,14 +152,21 @@ fn subresource_entry(resource: &Resource, subresource: Subresource) -> Value {
         Subresource::Status => (resource.kind, json!(["get", "patch", "update"])),
         Subresource::Finalize => (resource.kind, json!(["update"])),
         Subresource::Binding => ("Binding", json!(["create"])),
+        Subresource::Scale => ("Scale", json!(["get", "patch", "update"])),
     };
-    json!({
+    let mut entry = json!({
         "name": format!("{}/{}", resource.plural, subresource.name()),
         "singularName": "",
         "namespaced": resource.namespaced,
         "kind": kind,
         "verbs": verbs,
-    })
+    });
+    // Of another group than its resource: clients find the type by this.
+    if subresource == Subresource::Scale {
+        entry["group"] = "autoscaling".into();
+        entry["version"] = "v1".into();
+    }
+    entry
 }
 
 #[cfg(test)]

@@ -13,11 +13,20 @@ use super::table::Column;
 
 /// Every resource that is served. Discovery lists them in this order.
 pub static ALL: &[&Resource] = &[
+    &kinds::endpoints::ENDPOINTS,
     &kinds::event::EVENTS,
     &kinds::namespace::NAMESPACES,
     &kinds::node::NODES,
     &kinds::pod::PODS,
+    &kinds::service_account::SERVICE_ACCOUNTS,
+    &kinds::service::SERVICES,
+    &kinds::controller_revision::CONTROLLER_REVISIONS,
+    &kinds::daemon_set::DAEMON_SETS,
+    &kinds::deployment::DEPLOYMENTS,
+    &kinds::replica_set::REPLICA_SETS,
     &kinds::lease::LEASES,
+    &kinds::endpoint_slice::ENDPOINT_SLICES,
+    &kinds::network_policy::NETWORK_POLICIES,
 ];
 
 pub struct Resource {
@@ -52,6 +61,7 @@ pub enum Subresource {
     Status,
     Finalize,
     Binding,
+    Scale,
 }
 
 impl Subresource {
@@ -60,6 +70,7 @@ impl Subresource {
             Subresource::Status => "status",
             Subresource::Finalize => "finalize",
             Subresource::Binding => "binding",
+            Subresource::Scale => "scale",
         }
     }
 }

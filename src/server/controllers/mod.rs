@@ -8,6 +8,9 @@
 //! on the writer's own view, so that an old look never undoes a newer change. One that falls behind the
 //! ring of events starts over from the present.
 
+mod api_service;
+mod behind;
+mod endpoints;
 mod event_record;
 mod garbage;
 mod informer;
@@ -15,9 +18,13 @@ mod namespaces;
 mod node_lifecycle;
 mod orphaned_pods;
 mod placement;
+mod queue;
 mod scheduler;
+mod service_accounts;
+mod write;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -38,6 +45,18 @@ pub fn spawn(parts: &mut JoinSet<()>, store: &Store, stopping: &CancellationToke
     start(parts, stopping, orphaned_pods::run(store.clone()));
     start(parts, stopping, node_lifecycle::run(store.clone()));
     start(parts, stopping, event_record::expire(store.clone()));
+    start(parts, stopping, service_accounts::run(store.clone()));
+    start(parts, stopping, endpoints::run(store.clone()));
+}
+
+/// Keeps the service by which pods would find this server.
+pub fn announce(
+    parts: &mut JoinSet<()>,
+    store: &Store,
+    stopping: &CancellationToken,
+    listens: Vec<SocketAddr>,
+) {
+    start(parts, stopping, api_service::run(store.clone(), listens));
 }
 
 fn start(

@@ -1,14 +1,27 @@
 //! What differs between kinds: their row in the resource table, defaults, validation.
 
+pub mod controller_revision;
+pub mod daemon_set;
+pub mod deployment;
+pub mod endpoint_slice;
+pub mod endpoints;
 pub mod event;
 pub mod lease;
 pub mod metadata;
 pub mod names;
 pub mod namespace;
+pub mod network_policy;
 pub mod node;
 pub mod pod;
 mod pod_defaults;
 mod pod_validation;
+pub mod replica_set;
+pub mod review;
+pub mod service;
+pub mod service_account;
+pub mod service_range;
+mod service_validation;
+pub mod workload;
 
 use serde::de::DeserializeOwned;
 use serde_ignored::Path;

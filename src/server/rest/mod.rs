@@ -9,6 +9,8 @@ mod patch;
 pub mod protobuf;
 mod read;
 mod respond;
+mod review;
+mod scale;
 mod update;
 mod watch;
 
@@ -20,6 +22,7 @@ use hyper::{Method, Request, Response};
 use tokio_util::sync::CancellationToken;
 
 use super::discovery;
+use super::kinds::review::Review;
 use super::request::{Options, ResourceRequest, Target, Verb};
 use super::resource::{Resource, Subresource};
 use super::status::ApiError;
@@ -56,7 +59,7 @@ impl Api {
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
         let response = self
-            .route(request)
+            .route(caller, request)
             .await
             .unwrap_or_else(|error| respond::error(&error));
         tracing::debug!(
@@ -69,7 +72,7 @@ impl Api {
         response
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Answer {
+    async fn route(&self, caller: &Caller, request: Request<Incoming>) -> Answer {
         let options = Options::parse(request.uri().query().unwrap_or(""))?;
         match Target::parse(request.method(), request.uri().path(), &options)? {
             Target::Path(path) => match *request.method() {
@@ -79,6 +82,10 @@ impl Api {
                 _ => Err(ApiError::MethodNotAllowed),
             },
             Target::Resource(target) => {
+                if let Some(review) = Review::find(&target.group, &target.version, &target.resource)
+                {
+                    return review::answer(review, &target, caller, request).await;
+                }
                 let verb = target.verb;
                 let scope = Scope::of(target, options)?;
                 self.serve(verb, scope, request).await
@@ -91,6 +98,7 @@ impl Api {
             (Verb::Get, None | Some(Subresource::Status)) => {
                 self.get(&scope, negotiate::accepted(&request)?)
             }
+            (_, Some(Subresource::Scale)) => self.scale(verb, scope, request).await,
             (Verb::List, None) => self.list(&scope, negotiate::accepted(&request)?),
             (Verb::Watch, None) => self.watch(&scope, negotiate::accepted(&request)?),
             (Verb::Create, Some(Subresource::Binding)) => self.bind(scope, request).await,

@@ -105,7 +105,7 @@ fn restrict(
             object::copy(&mut merged, &new, "spec");
             merged
         }
-        Some(Subresource::Binding) | None => {
+        Some(Subresource::Binding | Subresource::Scale) | None => {
             object::copy(&mut new, old, "status");
             (resource.strategy.prepare_update)(&mut new, old);
             new
