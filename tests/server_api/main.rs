@@ -4,6 +4,8 @@ mod access;
 mod claims;
 mod controllers;
 mod lab;
+mod services;
 mod verbs;
 mod watches;
+mod workloads;
 mod writes;

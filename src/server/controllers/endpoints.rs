@@ -2,7 +2,6 @@
 //!
 //! A service without a selector is left to whoever made it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::future::join_all;
@@ -10,8 +9,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::behind::{Behind, behind, slices, subsets};
-use super::informer::{Informer, Seen};
+use super::informer::Informer;
 use super::queue::Queue;
+use super::selectors::Selectors;
 use super::{note, write};
 use crate::server::kinds::endpoint_slice::ENDPOINT_SLICES;
 use crate::server::kinds::endpoints::ENDPOINTS;
@@ -22,7 +22,7 @@ use crate::server::object;
 use crate::server::rest::finish_update;
 use crate::server::selector::LabelSelector;
 use crate::server::status::ApiError;
-use crate::server::store::{Change, Event, EventKind, Store, StoredObject};
+use crate::server::store::{Change, Store, StoredObject};
 
 /// Services looked at together.
 const ROUND: usize = 64;
@@ -30,89 +30,16 @@ const ROUND: usize = 64;
 pub async fn run(store: Store) {
     let mut services = Informer::new(&store, &SERVICES);
     let mut pods = Informer::new(&store, &PODS);
-    let mut known = Selectors::default();
+    let mut known = Selectors::new(selector);
     let mut queue = Queue::default();
     loop {
         tokio::select! {
-            seen = services.next() => known.see_services(seen, &mut queue),
-            seen = pods.next() => known.see_pods(seen, &mut queue),
+            seen = services.next() => known.see(seen, &mut queue),
+            seen = pods.next() => known.see_selected(seen, &mut queue),
         }
         while !queue.is_empty() {
             let due = queue.take(Instant::now(), ROUND);
             join_all(due.iter().map(|key| look(&store, key))).await;
-        }
-    }
-}
-
-/// Which services there are in each namespace, and what they select.
-#[derive(Default)]
-struct Selectors {
-    by_namespace: HashMap<String, HashMap<Arc<str>, LabelSelector>>,
-}
-
-impl Selectors {
-    fn see_services(&mut self, seen: Seen, queue: &mut Queue) {
-        match seen {
-            Seen::All(services) => {
-                let known = std::mem::take(&mut self.by_namespace);
-                // What has gone unseen is looked at too.
-                known
-                    .into_values()
-                    .flat_map(HashMap::into_keys)
-                    .for_each(|key| queue.add(key));
-                for service in services {
-                    self.see_service(&service, false, queue);
-                }
-            }
-            Seen::Changes(events) => {
-                for event in events {
-                    self.see_service(&event.object, event.kind == EventKind::Deleted, queue);
-                }
-            }
-        }
-    }
-
-    fn see_service(&mut self, service: &StoredObject, deleted: bool, queue: &mut Queue) {
-        queue.add(service.key.clone());
-        let services = self
-            .by_namespace
-            .entry(service.namespace().to_owned())
-            .or_default();
-        match selector(&service.value()).filter(|_| !deleted) {
-            Some(selector) => services.insert(service.key.clone(), selector),
-            None => services.remove(&service.key),
-        };
-    }
-
-    fn see_pods(&mut self, seen: Seen, queue: &mut Queue) {
-        match seen {
-            Seen::All(_) => {
-                for services in self.by_namespace.values() {
-                    services.keys().for_each(|key| queue.add(key.clone()));
-                }
-            }
-            Seen::Changes(events) => {
-                for event in events {
-                    self.see_pod(&event, queue);
-                }
-            }
-        }
-    }
-
-    fn see_pod(&mut self, event: &Event, queue: &mut Queue) {
-        let Some(services) = self.by_namespace.get(event.object.namespace()) else {
-            return;
-        };
-        let matches =
-            |selector: &LabelSelector, pod: &StoredObject| selector.matches(|key| pod.label(key));
-        for (key, selector) in services {
-            let did = event
-                .previous
-                .as_ref()
-                .is_some_and(|pod| matches(selector, pod));
-            if did || matches(selector, &event.object) {
-                queue.add(key.clone());
-            }
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod api_service;
 mod behind;
+mod deployment;
 mod endpoints;
 mod event_record;
 mod garbage;
@@ -17,10 +18,16 @@ mod informer;
 mod namespaces;
 mod node_lifecycle;
 mod orphaned_pods;
+mod owned;
 mod placement;
+mod pod_view;
 mod queue;
+mod replica_set;
 mod scheduler;
+mod selectors;
 mod service_accounts;
+mod template;
+mod workload;
 mod write;
 
 use std::future::Future;
@@ -47,6 +54,9 @@ pub fn spawn(parts: &mut JoinSet<()>, store: &Store, stopping: &CancellationToke
     start(parts, stopping, event_record::expire(store.clone()));
     start(parts, stopping, service_accounts::run(store.clone()));
     start(parts, stopping, endpoints::run(store.clone()));
+    for kind in [&replica_set::KIND, &deployment::KIND] {
+        start(parts, stopping, workload::run(store.clone(), kind));
+    }
 }
 
 /// Keeps the service by which pods would find this server.
