@@ -111,6 +111,10 @@ impl StoredObject {
         self.owners.iter().find(|owner| owner.controller)
     }
 
+    pub fn labels(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.labels.iter().map(|(key, value)| (&**key, &**value))
+    }
+
     pub fn label(&self, key: &str) -> Option<&str> {
         self.labels
             .iter()

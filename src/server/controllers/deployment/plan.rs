@@ -226,8 +226,11 @@ fn proportional(sets: &[Set], active: &[usize], limits: &Limits) -> Vec<(usize, 
             (*place, (set.wanted + share).max(0))
         })
         .collect();
-    if let Some((_, size)) = sizes.first_mut() {
-        *size = (*size + left).max(0);
+    // What rounding left over: the largest takes it, as far as it can.
+    for (_, size) in &mut sizes {
+        let after = (*size + left).max(0);
+        left -= after - *size;
+        *size = after;
     }
     sizes
 }
