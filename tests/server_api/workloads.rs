@@ -237,3 +237,148 @@ async fn recreating_never_has_two_templates_at_once() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_daemon_set_has_one_pod_on_every_node_that_suits() {
+    let lab = with_node().await;
+    let mut tainted = ready_node("node-2");
+    tainted["spec"] = json!({"taints": [{"key": "gpu", "effect": "NoSchedule"}]});
+    lab.send("POST", NODES, tainted).await;
+    lab.send("POST", NODES, ready_node("node-3")).await;
+    let sets = "/apis/apps/v1/namespaces/default/daemonsets";
+    let (code, created) = lab
+        .send(
+            "POST",
+            sets,
+            workload("DaemonSet", "logs", "a:1", json!({})),
+        )
+        .await;
+    assert_eq!(code, 201, "{created}");
+    let path = format!("{sets}/logs");
+    let all = |number: i64| {
+        [
+            ("desiredNumberScheduled", number),
+            ("currentNumberScheduled", number),
+            ("numberAvailable", number),
+            ("updatedNumberScheduled", number),
+        ]
+    };
+    reaches(&lab, &path, "on two of three nodes", &all(2)).await;
+    let untaint = json!({"spec": {"taints": null}});
+    lab.send_as("PATCH", &format!("{NODES}/node-2"), MERGE, untaint)
+        .await;
+    reaches(&lab, &path, "on all three", &all(3)).await;
+    // A cordon keeps others off, and no daemon.
+    let cordon = json!({"spec": {"unschedulable": true}});
+    lab.send_as("PATCH", &format!("{NODES}/node-3"), MERGE, cordon)
+        .await;
+    let image = json!({"spec": {"template": {"spec": {"containers": [
+        {"name": "main", "image": "a:2", "imagePullPolicy": "IfNotPresent"},
+    ]}}}});
+    lab.send_as("PATCH", &path, MERGE, image).await;
+    eventually("exchanged one by one", async || {
+        let pods = kubelets(&lab).await;
+        let (_, set) = lab.send("GET", &path, Value::Null).await;
+        assert!(set["status"]["numberAvailable"].as_i64().unwrap_or(0) >= 2);
+        let new = |pod: &Value| pod["spec"]["containers"][0]["image"] == "a:2";
+        (pods.len() == 3 && pods.iter().all(new)).then_some(())
+    })
+    .await;
+    reaches(&lab, &path, "complete", &all(3)).await;
+    let revisions = "/apis/apps/v1/namespaces/default/controllerrevisions";
+    assert_eq!(items(&lab, revisions).await.len(), 2);
+    let selector = json!({"spec": {"template": {"spec": {"nodeSelector": {"disk": "ssd"}}}}});
+    lab.send_as("PATCH", &path, MERGE, selector).await;
+    reaches(&lab, &path, "nowhere", &all(0)).await;
+    lab.send("DELETE", &path, Value::Null).await;
+    eventually("all goes with it", async || {
+        kubelets(&lab).await;
+        let left = items(&lab, revisions).await.len() + items(&lab, PODS).await.len();
+        (left == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_taint_drives_away_what_does_not_tolerate_it() {
+    let lab = with_node().await;
+    lab.send("POST", NODES, ready_node("node-2")).await;
+    for (name, node, tolerations) in [
+        ("plain", "node-1", json!([])),
+        (
+            "tolerant",
+            "node-1",
+            json!([{"key": "work", "operator": "Exists"}]),
+        ),
+        ("elsewhere", "node-2", json!([])),
+    ] {
+        let pod = json!({
+            "metadata": {"name": name},
+            "spec": {
+                "nodeName": node, "tolerations": tolerations,
+                "containers": [{"name": "main", "image": "a"}],
+            },
+        });
+        lab.send("POST", PODS, pod).await;
+    }
+    let taint = json!({"spec": {"taints": [{"key": "work", "effect": "NoExecute"}]}});
+    lab.send_as("PATCH", &format!("{NODES}/node-1"), MERGE, taint)
+        .await;
+    eventually("one of them goes", async || {
+        let pods = kubelets(&lab).await;
+        let names: Vec<&Value> = pods.iter().map(|pod| &pod["metadata"]["name"]).collect();
+        (names == ["elsewhere", "tolerant"]).then_some(())
+    })
+    .await;
+    let (_, events) = lab
+        .send(
+            "GET",
+            "/api/v1/namespaces/default/events?fieldSelector=reason=TaintManagerEviction",
+            Value::Null,
+        )
+        .await;
+    assert_eq!(
+        events["items"][0]["message"],
+        "Marking for deletion Pod default/plain"
+    );
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_ready_or_cordoned_is_tainted() {
+    let lab = with_node().await;
+    let node = format!("{NODES}/node-1");
+    let taints = async || {
+        let (_, node) = lab.send("GET", &node, Value::Null).await;
+        let taints = node["spec"]["taints"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let text = |taint: &Value| {
+            let key = taint["key"]
+                .as_str()
+                .unwrap_or("")
+                .rsplit('/')
+                .next()
+                .unwrap_or("");
+            format!("{key}:{}", taint["effect"].as_str().unwrap_or(""))
+        };
+        taints.iter().map(text).collect::<Vec<_>>()
+    };
+    let ready = async |status: &str| {
+        let status = json!({"status": {"conditions": [{"type": "Ready", "status": status}]}});
+        lab.send_as("PATCH", &format!("{node}/status"), MERGE, status)
+            .await;
+    };
+    ready("False").await;
+    eventually("not ready", async || {
+        (taints().await == ["not-ready:NoSchedule", "not-ready:NoExecute"]).then_some(())
+    })
+    .await;
+    ready("True").await;
+    let cordon = json!({"spec": {"unschedulable": true}});
+    lab.send_as("PATCH", &node, MERGE, cordon).await;
+    eventually("ready and cordoned", async || {
+        (taints().await == ["unschedulable:NoSchedule"]).then_some(())
+    })
+    .await;
+}

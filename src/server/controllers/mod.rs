@@ -10,6 +10,7 @@
 
 mod api_service;
 mod behind;
+mod daemon_set;
 mod deployment;
 mod endpoints;
 mod event_record;
@@ -17,6 +18,7 @@ mod garbage;
 mod informer;
 mod namespaces;
 mod node_lifecycle;
+mod node_taints;
 mod orphaned_pods;
 mod owned;
 mod placement;
@@ -26,6 +28,7 @@ mod replica_set;
 mod scheduler;
 mod selectors;
 mod service_accounts;
+mod taint_eviction;
 mod template;
 mod workload;
 mod write;
@@ -51,10 +54,12 @@ pub fn spawn(parts: &mut JoinSet<()>, store: &Store, stopping: &CancellationToke
     start(parts, stopping, namespaces::run(store.clone()));
     start(parts, stopping, orphaned_pods::run(store.clone()));
     start(parts, stopping, node_lifecycle::run(store.clone()));
+    start(parts, stopping, node_taints::run(store.clone()));
+    start(parts, stopping, taint_eviction::run(store.clone()));
     start(parts, stopping, event_record::expire(store.clone()));
     start(parts, stopping, service_accounts::run(store.clone()));
     start(parts, stopping, endpoints::run(store.clone()));
-    for kind in [&replica_set::KIND, &deployment::KIND] {
+    for kind in [&replica_set::KIND, &deployment::KIND, &daemon_set::KIND] {
         start(parts, stopping, workload::run(store.clone(), kind));
     }
 }

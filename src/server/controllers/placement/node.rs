@@ -91,6 +91,18 @@ impl Node {
             .then(|| Refusal::lasting("node(s) didn't match Pod's node affinity/selector"))
     }
 
+    /// Whether a taint keeps the pod off, and if so, whether it also drives away pods that are there.
+    pub fn repels(&self, pod: &Needs) -> Option<bool> {
+        let drives: Vec<Taint> = self
+            .taints
+            .iter()
+            .filter(|taint| taint.effect == Effect::NoExecute)
+            .cloned()
+            .collect();
+        untolerated(&self.taints, &pod.tolerations)
+            .map(|_| untolerated(&drives, &pod.tolerations).is_some())
+    }
+
     /// Why what is on the node leaves no place for the pod: NodePorts, then NodeResourcesFit.
     pub fn is_full_for(&self, pod: &Needs, usage: &Usage) -> Vec<Refusal> {
         let collides = |port: &HostPort| usage.ports.iter().any(|used| used.collides(port));
