@@ -8,10 +8,13 @@ use std::time::Duration;
 use futures::{FutureExt, StreamExt};
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::cluster::{Change, Health, NodeView, Registration, watch_nodes, watch_pods};
+use crate::cluster::{
+    Change, Health, NodeView, Recorder, Registration, recorder, watch_nodes, watch_pods,
+};
 use crate::kernel::linux::{Linux, Monitor};
 use crate::model::NodeCidrs;
 use crate::plan::{BRIDGE_NAME, Observed};
@@ -22,7 +25,7 @@ use super::fabric::Fabric;
 use super::jobs::Jobs;
 use super::membership::{self, Membership, join, peers};
 use super::pods::{Phase, Pods};
-use super::runtime::PodRuntime;
+use super::runtime::{PodRuntime, Reported};
 use super::standing::{Role, Standing};
 use super::{AgentError, EXIT_NODE_DELETED};
 
@@ -30,6 +33,8 @@ use super::{AgentError, EXIT_NODE_DELETED};
 const LOOK_GAP: Duration = Duration::from_millis(100);
 /// After a refusal the plan is made anew this soon.
 pub(super) const RETRY_LOOK: Duration = Duration::from_secs(1);
+/// Reports on containers that may wait to be seen; who has more waits.
+const REPORTS: usize = 64;
 /// Dead links are reaped when there are this many, or at the next quiet look.
 const REAP_BATCH: usize = 100;
 
@@ -68,7 +73,11 @@ pub async fn run<R: PodRuntime>(
         Some(_) => Role::Kubelet,
         None => Role::Network,
     };
+    let (events, writing) = recorder(client.clone(), config.node.clone());
+    let (reports, reported) = mpsc::channel(REPORTS);
     let agent = Agent {
+        events,
+        reports,
         standing: Standing::new(client.clone(), ours, role),
         jobs: Jobs::new(client.clone(), runtime.map(Arc::new), cidrs.clone())?,
         pods: Pods::new(adopted),
@@ -85,12 +94,12 @@ pub async fn run<R: PodRuntime>(
         config,
         observed: None,
     };
-    agent.run(terminate).await
+    agent.run(terminate, reported, writing).await
 }
 
 pub(super) struct Agent<R: PodRuntime> {
     pub(super) config: Config,
-    client: Client,
+    pub(super) client: Client,
     uid: Arc<str>,
     pub(super) cidrs: NodeCidrs,
     fabric: Fabric,
@@ -101,6 +110,9 @@ pub(super) struct Agent<R: PodRuntime> {
     listed: bool,
     pub(super) pods: Pods<R::Sandbox>,
     pub(super) jobs: Jobs<R>,
+    pub(super) events: Recorder,
+    /// For those who tend containers.
+    pub(super) reports: mpsc::Sender<Reported>,
     standing: Standing,
     look_at: Option<Instant>,
     looked_at: Instant,
@@ -120,6 +132,8 @@ impl<R: PodRuntime> Agent<R> {
     async fn run(
         mut self,
         mut terminate: tokio::signal::unix::Signal,
+        mut reported: mpsc::Receiver<Reported>,
+        writing: impl Future<Output = ()>,
     ) -> Result<ExitCode, AgentError> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut monitor = Monitor::open()?;
@@ -138,6 +152,7 @@ impl<R: PodRuntime> Agent<R> {
             .left_future(),
             false => std::future::pending().right_future(),
         });
+        let mut writing = std::pin::pin!(writing);
         loop {
             let due = self.due();
             let event = tokio::select! {
@@ -150,7 +165,9 @@ impl<R: PodRuntime> Agent<R> {
                     Event::Kernel
                 }
                 () = tokio::time::sleep_until(due) => Event::Tick,
+                Some(reported) = reported.recv() => Event::Containers(reported),
                 () = &mut alive => Event::Stop,
+                () = &mut writing => Event::Stop,
                 _ = terminate.recv() => Event::Stop,
                 _ = interrupt.recv() => Event::Stop,
             };
@@ -172,6 +189,7 @@ impl<R: PodRuntime> Agent<R> {
             Event::Node(change) => return self.on_node(change),
             Event::Pod(change) => self.on_pod(change),
             Event::Job(job) => self.on_job(job),
+            Event::Containers(reported) => self.on_containers(reported),
             Event::Kernel => self.look_soon(Duration::ZERO),
             Event::Tick => self.on_tick(),
             Event::Told(told) => {
@@ -295,18 +313,19 @@ impl<R: PodRuntime> Agent<R> {
     async fn withdraw(mut self) -> Result<ExitCode, AgentError> {
         info!("node {} was deleted; withdrawing", self.config.node);
         let entries = std::mem::take(&mut self.pods.entries);
-        for entry in entries.into_values() {
+        for (uid, entry) in entries {
             if let Phase::Running { sandbox, .. }
+            | Phase::Adopted { sandbox }
             | Phase::Failed {
                 sandbox: Some(sandbox),
                 ..
             } = entry.phase
             {
-                self.jobs.stop_orphan(sandbox);
+                self.jobs.stop_orphan(&uid, sandbox);
             }
         }
-        for (_, sandbox) in std::mem::take(&mut self.pods.adopted).into_values() {
-            self.jobs.stop_orphan(sandbox);
+        for (uid, (_, sandbox)) in std::mem::take(&mut self.pods.adopted) {
+            self.jobs.stop_orphan(&uid, sandbox);
         }
         self.jobs.drain().await;
         self.fabric.withdraw()?;

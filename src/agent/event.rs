@@ -6,6 +6,7 @@ use crate::cluster::{ApiError, Change, NodeView, PodView};
 use crate::model::Slot;
 
 use super::pods::StartError;
+use super::runtime::Reported;
 use super::standing::Told;
 
 pub enum Event<S> {
@@ -17,6 +18,8 @@ pub enum Event<S> {
     Job(Job<S>),
     /// The node's own object could not be written, or could.
     Told(Told),
+    /// A pod's containers are no longer as they were.
+    Containers(Reported),
     /// Time to look at what is due.
     Tick,
     Stop,
@@ -27,7 +30,13 @@ pub enum Job<S> {
         uid: String,
         /// The sandbox is there even if plugging it in failed.
         sandbox: Option<Arc<S>>,
-        result: Result<Slot, StartError>,
+        /// `None`: it lives in the node's own network.
+        result: Result<Option<Slot>, StartError>,
+    },
+    /// Nothing of its containers is left to tend.
+    Over {
+        uid: String,
+        container_id: String,
     },
     /// The sandbox has ended, asked or not.
     Ended {

@@ -1,5 +1,6 @@
 //! What takes time, done beside the event loop. Every job ends as a [`Job`].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::plan::{BRIDGE_NAME, Observed};
 
 use super::event::Job;
 use super::pods::StartError;
-use super::runtime::{PodIdentity, PodRuntime};
+use super::runtime::{PodIdentity, PodRuntime, Tending};
 
 /// The pod's interface.
 const INTERFACE: LinkName = LinkName::constant("eth0");
@@ -142,9 +143,10 @@ impl<R: PodRuntime> Jobs<R> {
                 None => runtime.start(&identity(&view)).await.map(Arc::new),
             };
             let (sandbox, result) = match made {
+                Ok(sandbox) if view.host_network => (Some(sandbox), Ok(None)),
                 Ok(sandbox) => {
                     let plugged = plug_in(&shared, &view.pod, &sandbox, prefer).await;
-                    (Some(sandbox), plugged)
+                    (Some(sandbox), plugged.map(Some))
                 }
                 Err(error) => (None, Err(error.into())),
             };
@@ -169,7 +171,40 @@ impl<R: PodRuntime> Jobs<R> {
         });
     }
 
-    /// End the sandbox, free its address, then take the object away.
+    /// Tend its containers, and say when that is over.
+    pub fn tend(&mut self, sandbox: Arc<R::Sandbox>, tending: Tending) {
+        let Some(runtime) = self.shared.runtime.clone() else {
+            return;
+        };
+        let uid = tending.reports.uid.clone();
+        let container_id = tending.reports.container_id.clone();
+        self.running.spawn(async move {
+            runtime.tend(sandbox, tending).await;
+            Some(Job::Over { uid, container_id })
+        });
+    }
+
+    /// Take away what pods that are gone left on disk.
+    pub fn clear(&mut self, uid: &str) {
+        let uid = uid.to_owned();
+        self.clearing(move |runtime| runtime.clear(&uid));
+    }
+
+    pub fn clear_all_but(&mut self, uids: BTreeSet<String>) {
+        self.clearing(move |runtime| runtime.clear_all_but(&uids));
+    }
+
+    fn clearing(&mut self, work: impl FnOnce(&R) + Send + 'static) {
+        if let Some(runtime) = self.shared.runtime.clone() {
+            self.running.spawn_blocking(move || {
+                work(&runtime);
+                None
+            });
+        }
+    }
+
+    /// End the sandbox and free its address; of a pod that is no more, take away what it
+    /// left, and then the object.
     pub fn stop(
         &mut self,
         view: &PodView,
@@ -179,11 +214,15 @@ impl<R: PodRuntime> Jobs<R> {
     ) {
         let shared = Arc::clone(&self.shared);
         let (pod, uid) = (view.pod.clone(), view.uid.clone());
-        let delete_object = delete_object && view.deletion_grace_seconds.is_some();
+        let no_more = !delete_object || view.deletion_grace_seconds.is_some();
+        let delete_object = delete_object && no_more;
         self.running.spawn(async move {
             if let (Some(sandbox), Some(runtime)) = (sandbox, &shared.runtime) {
                 runtime.stop(&sandbox, grace).await;
                 detach(&shared, runtime.container_id(&sandbox)).await;
+            }
+            if no_more {
+                clear(&shared, uid.clone()).await;
             }
             if delete_object {
                 delete_until_done(&shared.client, &pod, &uid).await;
@@ -193,12 +232,14 @@ impl<R: PodRuntime> Jobs<R> {
     }
 
     /// A sandbox whose pod is no more.
-    pub fn stop_orphan(&mut self, sandbox: Arc<R::Sandbox>) {
+    pub fn stop_orphan(&mut self, uid: &str, sandbox: Arc<R::Sandbox>) {
         let shared = Arc::clone(&self.shared);
+        let uid = uid.to_owned();
         self.running.spawn(async move {
             let runtime = shared.runtime.as_ref()?;
             runtime.stop(&sandbox, Duration::ZERO).await;
             detach(&shared, runtime.container_id(&sandbox)).await;
+            clear(&shared, uid).await;
             None
         });
     }
@@ -268,9 +309,10 @@ impl<R: PodRuntime> Jobs<R> {
         while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.next()).await {
             match ended {
                 Ok(Job::Started {
+                    uid,
                     sandbox: Some(sandbox),
                     ..
-                }) => self.stop_orphan(sandbox),
+                }) => self.stop_orphan(&uid, sandbox),
                 Ok(_) => {}
                 Err(error) => warn!("a job was lost: {error}"),
             }
@@ -288,11 +330,24 @@ async fn delete_until_done(client: &Client, pod: &PodName, uid: &str) {
     }
 }
 
+async fn clear<R: PodRuntime>(shared: &Arc<Shared<R>>, uid: String) {
+    let shared = Arc::clone(shared);
+    let blocking = tokio::task::spawn_blocking(move || {
+        if let Some(runtime) = &shared.runtime {
+            runtime.clear(&uid);
+        }
+    });
+    if let Err(error) = blocking.await {
+        warn!("clear what a pod left: {error}");
+    }
+}
+
 fn identity(view: &PodView) -> PodIdentity {
     PodIdentity {
         pod: view.pod.clone(),
         uid: view.uid.clone(),
         hostname: view.hostname.clone(),
+        host_network: view.host_network,
     }
 }
 

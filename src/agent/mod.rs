@@ -24,7 +24,7 @@ mod runtime;
 mod standing;
 
 pub use config::{Args, Config, ConfigError};
-pub use runtime::{PodIdentity, PodRuntime, RuntimeError};
+pub use runtime::{Assignment, PodIdentity, PodRuntime, Reported, Reports, RuntimeError, Tending};
 
 use std::process::ExitCode;
 

@@ -5,21 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::cluster::{Change, PodView};
+use crate::cluster::{About, Change, Note, PodView};
 use crate::ipam;
 use crate::model::{NodeCidrs, Slot};
 use crate::plan::Observed;
 
 use super::core::{Agent, RETRY_LOOK};
 use super::event::Job;
-use super::pods::{Entry, Phase, StartError, Step};
-use super::runtime::PodRuntime;
+use super::pods::{Entry, Phase, StartError, Step, Tender};
+use super::runtime::{Assignment, PodRuntime, Reported, Reports, Tending};
 
 /// A sandbox that ends before this was a failure to start it.
 const SOON: Duration = Duration::from_secs(10);
+/// How long a sandbox whose containers have ended may take to end when asked.
+const STOP_GRACE: Duration = Duration::from_secs(2);
 
 impl<R: PodRuntime> Agent<R> {
     pub(super) fn on_pod(&mut self, change: Change<PodView>) {
@@ -31,20 +34,26 @@ impl<R: PodRuntime> Agent<R> {
                 self.advance(&uid);
             }
             Change::Listed => {
-                let (missing, orphans) = self.pods.end_listing();
-                for (pod, sandbox) in orphans {
+                let listed = self.pods.end_listing();
+                let mut kept = listed.found;
+                for (uid, (pod, sandbox)) in listed.orphans {
                     info!("pod {pod} is gone; ending its sandbox");
-                    self.jobs.stop_orphan(sandbox);
+                    self.jobs.stop_orphan(&uid, sandbox);
+                    kept.insert(uid);
                 }
-                for uid in missing {
+                for uid in listed.missing {
                     self.pods.forget(&uid);
                     self.advance(&uid);
+                    kept.insert(uid);
                 }
+                kept.extend(self.pods.entries.keys().cloned());
+                self.jobs.clear_all_but(kept);
             }
-            Change::Gone(uid) => {
+            Change::Gone(uid) if self.pods.knows(&uid) => {
                 self.pods.forget(&uid);
                 self.advance(&uid);
             }
+            Change::Gone(uid) => self.jobs.clear(&uid),
         }
     }
 
@@ -64,19 +73,18 @@ impl<R: PodRuntime> Agent<R> {
                 let found = self.observed.as_ref();
                 self.jobs.start(entry.view.clone(), sandbox, prefer, found);
             }
-            Some(Step::Stop { sandbox, grace }) => {
+            Some(Step::Stop { sandbox }) => {
                 let delete = !entry.forgotten;
-                self.jobs.stop(&entry.view, sandbox, grace, delete);
+                self.jobs.stop(&entry.view, sandbox, STOP_GRACE, delete);
             }
             None => {}
         }
-        if entry.unreported && !entry.reporting && !entry.unwanted() {
-            let id = match &entry.phase {
-                Phase::Running { sandbox, .. } => self.jobs.container_id(sandbox),
-                _ => "",
-            };
-            if let Some(report) = entry.report(id, &self.cidrs, &self.config.addresses) {
-                entry.unreported = false;
+        if !entry.unreported || entry.reporting || entry.forgotten || entry.view.finished {
+            return;
+        }
+        if let Some(report) = entry.report(&self.cidrs, &self.config.addresses) {
+            entry.unreported = false;
+            if !entry.view.says(&report) {
                 entry.reporting = true;
                 self.jobs.report(entry.view.clone(), report);
             }
@@ -104,6 +112,15 @@ impl<R: PodRuntime> Agent<R> {
                 self.on_ended(&uid, &container_id);
                 uid
             }
+            Job::Over { uid, container_id } => {
+                if let Some(entry) = self.pods.entries.get_mut(&uid)
+                    && let Some(tender) = &mut entry.tender
+                    && tender.container_id == container_id
+                {
+                    tender.over = true;
+                }
+                uid
+            }
             Job::Stopped { uid } => {
                 self.pods.entries.remove(&uid);
                 self.look_soon(RETRY_LOOK);
@@ -126,35 +143,104 @@ impl<R: PodRuntime> Agent<R> {
         self.advance(&uid);
     }
 
+    pub(super) fn on_containers(&mut self, reported: Reported) {
+        let Some(entry) = self.pods.entries.get_mut(&reported.uid) else {
+            return;
+        };
+        let current = entry.tender.as_ref().map(|tender| &tender.container_id);
+        if current == Some(&reported.container_id) {
+            entry.containers = Some(reported.report);
+            entry.unreported = true;
+            self.advance(&reported.uid);
+        }
+    }
+
     fn on_started(
         &mut self,
         uid: &str,
         sandbox: Option<Arc<R::Sandbox>>,
-        result: Result<Slot, StartError>,
+        result: Result<Option<Slot>, StartError>,
     ) {
         let Some(entry) = self.pods.entries.get_mut(uid) else {
             return;
         };
         match (sandbox, result) {
             (Some(sandbox), Ok(slot)) => {
-                let id = self.jobs.container_id(&sandbox);
-                entry.unreported = !entry.known_as(id, &self.cidrs, slot);
-                self.jobs.watch(uid, Arc::clone(&sandbox));
+                let addresses = entry.addresses(&self.cidrs, slot, &self.config.addresses);
                 entry.phase = Phase::Running {
-                    sandbox,
+                    sandbox: Arc::clone(&sandbox),
                     slot,
                     since: Timestamp::now(),
                 };
+                let id = self.jobs.container_id(&sandbox);
+                match &entry.tender {
+                    Some(tender) if tender.container_id == id => {
+                        entry.assign(Some(addresses));
+                        entry.unreported = true;
+                    }
+                    _ => {
+                        let container_id = id.to_owned();
+                        let assignment = Assignment {
+                            pod: Arc::clone(&entry.view.object),
+                            addresses,
+                        };
+                        self.tend(uid, container_id, sandbox, assignment);
+                    }
+                }
             }
             (sandbox, result) => {
                 let message = result.err().map_or_else(String::new, |e| e.to_string());
                 warn!("pod {}: {message}", entry.view.pod);
                 entry.unreported = true;
+                let about = About {
+                    pod: Arc::clone(&entry.view.object),
+                    field: None,
+                };
+                let note = Note {
+                    warning: true,
+                    reason: "FailedCreatePodSandBox",
+                    message: format!("Failed to create pod sandbox: {message}"),
+                };
+                self.events.record(about, note);
                 entry.phase = Phase::Failed { sandbox, message };
                 let pause = entry.fail(Instant::now());
                 self.jobs.retry(uid, pause);
             }
         }
+    }
+
+    /// Have the containers of a sandbox tended, that is there now.
+    fn tend(
+        &mut self,
+        uid: &str,
+        container_id: String,
+        sandbox: Arc<R::Sandbox>,
+        assignment: Assignment,
+    ) {
+        let Some(entry) = self.pods.entries.get_mut(uid) else {
+            return;
+        };
+        self.jobs.watch(uid, Arc::clone(&sandbox));
+        let (sender, assignment) = watch::channel(assignment);
+        entry.tender = Some(Tender {
+            container_id: container_id.clone(),
+            assignment: sender,
+            over: false,
+        });
+        let tending = Tending {
+            assignment,
+            before: entry.containers.clone(),
+            host_addresses: self.config.addresses.clone(),
+            started: entry.first_seen,
+            client: self.client.clone(),
+            events: self.events.clone(),
+            reports: Reports {
+                uid: uid.to_owned(),
+                container_id,
+                sender: self.reports.clone(),
+            },
+        };
+        self.jobs.tend(sandbox, tending);
     }
 
     /// A sandbox that ends by itself is made again, with the same address if it
@@ -180,9 +266,21 @@ impl<R: PodRuntime> Agent<R> {
         );
         let ran = Timestamp::now().duration_since(*since);
         let soon = ran.unsigned_abs() < SOON;
-        remember(entry, &self.cidrs, *slot);
-        self.jobs.free(container_id);
-        entry.restarts += 1;
+        let slot = *slot;
+        if let Some(slot) = slot {
+            remember(entry, &self.cidrs, slot);
+            self.jobs.free(container_id);
+        }
+        let about = About {
+            pod: Arc::clone(&entry.view.object),
+            field: None,
+        };
+        let note = Note {
+            warning: false,
+            reason: "SandboxChanged",
+            message: "Pod sandbox changed, it will be killed and re-created.".to_owned(),
+        };
+        self.events.record(about, note);
         entry.phase = Phase::Failed {
             sandbox: None,
             message: String::new(),
@@ -201,9 +299,11 @@ impl<R: PodRuntime> Agent<R> {
             .entries
             .values()
             .filter_map(|entry| match &entry.phase {
-                Phase::Running { sandbox, slot, .. } => {
-                    Some((entry.view.pod.clone(), Arc::clone(sandbox), *slot))
-                }
+                Phase::Running {
+                    sandbox,
+                    slot: Some(slot),
+                    ..
+                } => Some((entry.view.pod.clone(), Arc::clone(sandbox), *slot)),
                 _ => None,
             });
         let running = running.collect();
@@ -214,7 +314,12 @@ impl<R: PodRuntime> Agent<R> {
     pub(super) fn plug_in_again(&mut self, observed: &Observed) {
         let mut lost = Vec::new();
         for (uid, entry) in &mut self.pods.entries {
-            let Phase::Running { sandbox, slot, .. } = &entry.phase else {
+            let Phase::Running {
+                sandbox,
+                slot: Some(slot),
+                ..
+            } = &entry.phase
+            else {
                 continue;
             };
             let port = observed.ports.get(slot);

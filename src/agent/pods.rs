@@ -4,21 +4,22 @@
 //! there is never more than one. Everything here is decided from the entry and
 //! the latest object; the jobs only carry it out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::cluster::{PodReport, PodState, PodView};
+use crate::cluster::{ContainersReport, PodReport, PodState, PodView};
 use crate::ipam;
 use crate::kernel::KernelError;
 use crate::model::{NodeCidrs, PodName, Slot};
 
-use super::runtime::RuntimeError;
+use super::runtime::{Assignment, RuntimeError};
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
@@ -45,7 +46,10 @@ pub struct Entry<S> {
     /// The address that the pod had here last; where to look first for another.
     pub last_address: Option<IpAddr>,
     pub first_seen: Timestamp,
-    pub restarts: i32,
+    /// Whoever tends the containers of its sandbox.
+    pub tender: Option<Tender>,
+    /// How its containers are, as was reported last.
+    pub containers: Option<Arc<ContainersReport>>,
     pub failures: u32,
     /// Nothing is started before this.
     pub paused_until: Option<Instant>,
@@ -57,12 +61,25 @@ pub struct Entry<S> {
     pub forgotten: bool,
 }
 
+/// The job that tends the containers of one sandbox.
+pub struct Tender {
+    pub container_id: String,
+    pub assignment: watch::Sender<Assignment>,
+    /// It has ended: nothing is left to tend.
+    pub over: bool,
+}
+
 pub enum Phase<S> {
+    /// An earlier agent left the sandbox.
+    Adopted {
+        sandbox: Arc<S>,
+    },
     /// A job starts it, or plugs it in again.
     Starting,
     Running {
         sandbox: Arc<S>,
-        slot: Slot,
+        /// `None`: it lives in the node's own network.
+        slot: Option<Slot>,
         since: Timestamp,
     },
     /// Waiting for a retry. The sandbox may be there without a network.
@@ -75,26 +92,22 @@ pub enum Phase<S> {
 
 /// What is to be done next for one pod.
 pub enum Step<S> {
-    Start {
-        sandbox: Option<Arc<S>>,
-    },
-    Stop {
-        sandbox: Option<Arc<S>>,
-        grace: Duration,
-    },
+    Start { sandbox: Option<Arc<S>> },
+    Stop { sandbox: Option<Arc<S>> },
 }
 
 impl<S> Entry<S> {
     pub fn new(view: PodView, now: Timestamp) -> Entry<S> {
         Entry {
-            restarts: view.restarts,
             last_address: view.address,
+            first_seen: view.started().unwrap_or(now),
             view,
             phase: Phase::Failed {
                 sandbox: None,
                 message: String::new(),
             },
-            first_seen: now,
+            tender: None,
+            containers: None,
             failures: 0,
             paused_until: None,
             unreported: false,
@@ -114,7 +127,14 @@ impl<S> Entry<S> {
         let paused = self.paused_until.is_some_and(|until| now < until);
         match (&self.phase, unwanted) {
             (Phase::Starting | Phase::Stopping, _) | (Phase::Running { .. }, false) => None,
-            (Phase::Running { sandbox, .. }, true) => {
+            // Its containers get the time to end that they are promised.
+            (Phase::Running { .. }, true) if !self.at_once() && !self.is_over() => None,
+            (Phase::Adopted { sandbox }, _) if !self.at_once() => {
+                let sandbox = Some(Arc::clone(sandbox));
+                self.phase = Phase::Starting;
+                Some(Step::Start { sandbox })
+            }
+            (Phase::Running { sandbox, .. } | Phase::Adopted { sandbox }, _) => {
                 let sandbox = Some(Arc::clone(sandbox));
                 Some(self.stop(sandbox))
             }
@@ -131,13 +151,18 @@ impl<S> Entry<S> {
         }
     }
 
+    /// Nobody waits for its containers any more.
+    fn at_once(&self) -> bool {
+        self.forgotten || self.view.finished
+    }
+
+    fn is_over(&self) -> bool {
+        self.tender.as_ref().is_none_or(|tender| tender.over)
+    }
+
     fn stop(&mut self, sandbox: Option<Arc<S>>) -> Step<S> {
         self.phase = Phase::Stopping;
-        let seconds = self.view.deletion_grace_seconds.unwrap_or(0);
-        Step::Stop {
-            sandbox,
-            grace: Duration::from_secs(u64::try_from(seconds).unwrap_or(0)),
-        }
+        Step::Stop { sandbox }
     }
 
     /// One more failure in a row; how long nothing is started now.
@@ -155,24 +180,23 @@ impl<S> Entry<S> {
         cidrs.iter().find_map(|cidr| ipam::slot_of(cidr, before))
     }
 
-    /// Whether the object already says that it runs like this.
-    pub fn known_as(&self, container_id: &str, cidrs: &NodeCidrs, slot: Slot) -> bool {
-        let addresses = ipam::addresses(cidrs, slot).unwrap_or_default();
-        self.view.container_id.as_deref() == Some(container_id)
-            && self.view.address.as_ref() == addresses.first()
+    pub fn addresses(
+        &self,
+        cidrs: &NodeCidrs,
+        slot: Option<Slot>,
+        host_addresses: &[IpAddr],
+    ) -> Vec<IpAddr> {
+        match slot {
+            Some(slot) => ipam::addresses(cidrs, slot).unwrap_or_default(),
+            None => host_addresses.to_vec(),
+        }
     }
 
-    pub fn report(
-        &self,
-        container_id: &str,
-        cidrs: &NodeCidrs,
-        host_addresses: &[IpAddr],
-    ) -> Option<PodReport> {
+    pub fn report(&self, cidrs: &NodeCidrs, host_addresses: &[IpAddr]) -> Option<PodReport> {
         let state = match &self.phase {
-            Phase::Running { slot, since, .. } => PodState::Running {
-                container_id: container_id.to_owned(),
-                addresses: ipam::addresses(cidrs, *slot)?,
-                since: *since,
+            Phase::Running { slot, .. } => PodState::There {
+                addresses: self.addresses(cidrs, *slot, host_addresses),
+                containers: Arc::clone(self.containers.as_ref()?),
             },
             Phase::Failed { message, .. } if !message.is_empty() => {
                 PodState::Waiting("FailedCreatePodSandBox", message.clone())
@@ -183,9 +207,33 @@ impl<S> Entry<S> {
             state,
             host_addresses: host_addresses.to_vec(),
             started: self.first_seen,
-            restarts: self.restarts,
         })
     }
+
+    /// The object and the addresses as they are now, to whoever tends the containers.
+    pub fn assign(&self, addresses: Option<Vec<IpAddr>>) {
+        let Some(tender) = &self.tender else { return };
+        tender.assignment.send_if_modified(|assignment| {
+            let addresses = addresses.unwrap_or_else(|| assignment.addresses.clone());
+            let same = Arc::ptr_eq(&assignment.pod, &self.view.object)
+                && assignment.addresses == addresses;
+            *assignment = Assignment {
+                pod: Arc::clone(&self.view.object),
+                addresses,
+            };
+            !same
+        });
+    }
+}
+
+/// What a complete listing came to.
+pub struct Listed<S> {
+    /// Every pod that there is.
+    pub found: BTreeSet<String>,
+    /// Pods that turned out to be gone.
+    pub missing: Vec<String>,
+    /// Sandboxes whose pods are gone.
+    pub orphans: BTreeMap<String, (PodName, Arc<S>)>,
 }
 
 /// Every pod of the node, by uid.
@@ -210,14 +258,19 @@ impl<S> Pods<S> {
         self.listing = Some(Vec::new());
     }
 
-    /// Returns the uids that turned out to be gone, and the sandboxes whose
-    /// pods are.
-    pub fn end_listing(&mut self) -> (Vec<String>, Vec<(PodName, Arc<S>)>) {
-        let found = self.listing.take().unwrap_or_default();
-        let gone = |uid: &&String| !found.contains(uid);
-        let missing = self.entries.keys().filter(gone).cloned().collect();
-        let orphans = std::mem::take(&mut self.adopted).into_values().collect();
-        (missing, orphans)
+    pub fn end_listing(&mut self) -> Listed<S> {
+        let found: BTreeSet<String> = self.listing.take().into_iter().flatten().collect();
+        let gone = |uid: &&String| !found.contains(*uid);
+        Listed {
+            missing: self.entries.keys().filter(gone).cloned().collect(),
+            orphans: std::mem::take(&mut self.adopted),
+            found,
+        }
+    }
+
+    /// Whether anything here is about that pod.
+    pub fn knows(&self, uid: &str) -> bool {
+        self.entries.contains_key(uid) || self.adopted.contains_key(uid)
     }
 
     /// The object as it is now. A pod with an adopted sandbox takes it over.
@@ -228,17 +281,16 @@ impl<S> Pods<S> {
         }
         if let Some(entry) = self.entries.get_mut(&uid) {
             entry.view = view;
+            entry.assign(None);
             return;
         }
-        if view.finished && !self.adopted.contains_key(&uid) {
+        let is_past = view.finished && view.deletion_grace_seconds.is_none();
+        if is_past && !self.adopted.contains_key(&uid) {
             return;
         }
         let mut entry = Entry::new(view, now);
         if let Some((_, sandbox)) = self.adopted.remove(&uid) {
-            entry.phase = Phase::Failed {
-                sandbox: Some(sandbox),
-                message: String::new(),
-            };
+            entry.phase = Phase::Adopted { sandbox };
         }
         self.entries.insert(uid, entry);
     }

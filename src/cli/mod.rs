@@ -11,6 +11,7 @@ mod client;
 mod demo;
 mod doctor;
 mod down;
+mod image;
 mod inside;
 mod node;
 mod ready;
@@ -31,6 +32,7 @@ use crate::lab::LabDir;
 use crate::lab::bring_up::BringUpError;
 use crate::lab::launch;
 use crate::lab::topology::{DEFAULT_NAME, LabName, TopologyError};
+use crate::pod::programs;
 use crate::server;
 
 const USAGE: u8 = 2;
@@ -68,6 +70,9 @@ enum Command {
     Get(api::GetArgs),
     /// Delete objects by name, label or all
     Delete(api::DeleteArgs),
+    /// Load images from files, list and remove them
+    #[command(subcommand)]
+    Image(image::Command),
     /// Print the lab's kubeconfig, or where it is
     Kubeconfig(KubeconfigArgs),
     /// Say whether this machine can run a lab, and how to mend it if not
@@ -78,7 +83,7 @@ enum Command {
     /// Serve the Kubernetes API; `up` does it for you
     Server(server::Args),
     /// Be a node: claim a range, build its bridge, route to the other nodes
-    Agent(crate::agent::Args),
+    Agent(agent::Args),
     #[command(hide = true)]
     Settle(settle::Args),
     #[command(hide = true)]
@@ -140,6 +145,10 @@ struct SuperviseArgs {
 }
 
 pub fn main() -> ExitCode {
+    // Before anything else: these are many, start often, and have little memory.
+    if let Some(code) = programs::dispatch(std::env::args_os()) {
+        return code;
+    }
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("PODNET_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     tracing_subscriber::fmt()
@@ -176,6 +185,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Get(args) => api::get(&args),
         Command::Create(args) => api::create(&args),
         Command::Delete(args) => api::delete(&args),
+        Command::Image(command) => image::run(&command),
         Command::Kubeconfig(args) => kubeconfig(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Node(command) => node::run(&command),

@@ -5,6 +5,8 @@
 
 mod claims;
 mod client;
+mod config_maps;
+mod events;
 pub mod kubeconfig;
 mod nodes;
 pub mod pki;
@@ -13,12 +15,14 @@ mod watch;
 
 pub use claims::{CLAIM_NAMESPACE, ClaimError, claim};
 pub use client::{ApiError, connect, is_conflict, is_gone, is_not_found};
+pub use config_maps::{ConfigMapView, config_map};
+pub use events::{About, Note, Recorder, recorder};
 pub use nodes::{
     Health, NodeView, Registration, heartbeat, list_nodes, node_view, register, set_network,
     set_pod_cidrs, set_status,
 };
 pub use pods::{
-    ContainerView, PAUSE_IMAGES, PodReport, PodState, PodView, delete_pod, is_pause_image,
-    list_pods, pod_view, report,
+    ContainersReport, PAUSE_IMAGES, PodReport, PodState, PodView, delete_pod, hostname,
+    is_pause_image, list_pods, pod_view, report,
 };
 pub use watch::{Change, watch_nodes, watch_pods};

@@ -1,9 +1,10 @@
 //! Pod objects: what they ask of a node, and what a node answers.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
@@ -17,11 +18,9 @@ use super::nodes::seconds;
 pub const PAUSE_IMAGES: [&str; 2] = ["pause", "registry.k8s.io/pause"];
 
 const MAX_HOSTNAME: usize = 63;
-/// Container ids begin with it.
-const RUNTIME: &str = "podnet://";
 
 /// What a Pod object asks of the node it is bound to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PodView {
     pub pod: PodName,
     pub uid: String,
@@ -31,52 +30,92 @@ pub struct PodView {
     pub phase: String,
     /// The pod's host name: `spec.hostname`, else its name.
     pub hostname: String,
-    pub containers: Vec<ContainerView>,
+    /// It lives in its node's own network.
+    pub host_network: bool,
     /// `Some`: it is being deleted, with this grace period.
     pub deletion_grace_seconds: Option<i64>,
     /// Succeeded or Failed: it asks nothing any more.
     pub finished: bool,
     /// What it had before, if anything: a hint on where to look first.
     pub address: Option<IpAddr>,
-    /// As last reported, without its scheme.
-    pub container_id: Option<String>,
-    pub restarts: i32,
-    /// Every condition but those that [`report`] writes.
-    conditions: Vec<Value>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContainerView {
-    pub name: String,
-    pub image: String,
+    /// All of it, but for what only other writers need.
+    pub object: Arc<Pod>,
 }
 
 /// What a node says about one of its pods.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PodReport {
     pub state: PodState,
     pub host_addresses: Vec<IpAddr>,
     /// When the node first saw the pod.
     pub started: Timestamp,
-    pub restarts: i32,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum PodState {
     /// Not there yet: reason (CamelCase) and message.
     Waiting(&'static str, String),
     /// The sandbox has its addresses, primary family first.
-    Running {
-        container_id: String,
+    There {
         addresses: Vec<IpAddr>,
-        since: Timestamp,
+        containers: Arc<ContainersReport>,
     },
+}
+
+/// What there is to say of a pod's containers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ContainersReport {
+    pub phase: &'static str,
+    pub reason: Option<String>,
+    pub message: Option<String>,
+    pub init_containers: Vec<ContainerStatus>,
+    pub containers: Vec<ContainerStatus>,
+    /// Those that a node writes; the others stay as they are.
+    pub conditions: Vec<PodCondition>,
 }
 
 impl PodView {
     /// Whether its node is to have it.
     pub fn is_wanted(&self) -> bool {
         self.node.is_some() && !self.finished && self.deletion_grace_seconds.is_none()
+    }
+
+    /// Whether its node is to have a link for it.
+    pub fn wants_link(&self) -> bool {
+        self.is_wanted() && !self.host_network
+    }
+
+    fn status(&self) -> Option<&PodStatus> {
+        self.object.status.as_ref()
+    }
+
+    /// When its node first saw it, as the object says.
+    pub fn started(&self) -> Option<Timestamp> {
+        Some(self.status()?.start_time.as_ref()?.0)
+    }
+
+    /// Whether the object says this already.
+    pub fn says(&self, report: &PodReport) -> bool {
+        let PodState::There {
+            addresses,
+            containers,
+        } = &report.state
+        else {
+            return false;
+        };
+        let Some(status) = self.status() else {
+            return false;
+        };
+        let conditions = status.conditions.as_deref().unwrap_or_default();
+        status.phase.as_deref() == Some(containers.phase)
+            && self.address.as_ref() == addresses.first()
+            && status.container_statuses.as_deref() == Some(&containers.containers)
+            && status
+                .init_container_statuses
+                .as_deref()
+                .unwrap_or_default()
+                == containers.init_containers
+            && containers.conditions.iter().all(|c| conditions.contains(c))
     }
 }
 
@@ -90,21 +129,13 @@ pub fn pod_view(pod: &Pod) -> Result<PodView, String> {
         .spec
         .as_ref()
         .ok_or_else(|| format!("pod {name} has no spec"))?;
-    let status = pod.status.clone().unwrap_or_default();
-    let phase = status.phase.unwrap_or_default();
-    let statuses = status.container_statuses.unwrap_or_default();
-    let written = ["Initialized", "ContainersReady", "Ready"];
-    let kept = status.conditions.unwrap_or_default().into_iter();
+    let status = pod.status.as_ref();
+    let phase = status.and_then(|s| s.phase.clone()).unwrap_or_default();
+    let mut object = pod.clone();
+    object.metadata.managed_fields = None;
     Ok(PodView {
         hostname: hostname(spec.hostname.as_deref().unwrap_or(&name.name)),
-        containers: spec
-            .containers
-            .iter()
-            .map(|container| ContainerView {
-                name: container.name.clone(),
-                image: container.image.clone().unwrap_or_default(),
-            })
-            .collect(),
+        host_network: spec.host_network == Some(true),
         deletion_grace_seconds: pod
             .metadata
             .deletion_timestamp
@@ -113,16 +144,8 @@ pub fn pod_view(pod: &Pod) -> Result<PodView, String> {
         finished: matches!(phase.as_str(), "Succeeded" | "Failed"),
         node: spec.node_name.clone().filter(|node| !node.is_empty()),
         phase,
-        address: status.pod_ip.and_then(|ip| ip.parse().ok()),
-        container_id: statuses
-            .iter()
-            .find_map(|s| s.container_id.as_ref()?.strip_prefix(RUNTIME))
-            .map(str::to_owned),
-        restarts: statuses.iter().map(|s| s.restart_count).max().unwrap_or(0),
-        conditions: kept
-            .filter(|condition| !written.contains(&condition.type_.as_str()))
-            .filter_map(|condition| serde_json::to_value(condition).ok())
-            .collect(),
+        address: status.and_then(|s| s.pod_ip.as_ref()?.parse().ok()),
+        object: Arc::new(object),
         uid,
         pod: name,
     })
@@ -130,7 +153,7 @@ pub fn pod_view(pod: &Pod) -> Result<PodView, String> {
 
 /// A host name has 64 characters at most (sethostname(2)), a pod's name 253: it
 /// is cut as the kubelet cuts it, at 63 and never behind a '-' or '.'.
-fn hostname(name: &str) -> String {
+pub fn hostname(name: &str) -> String {
     let cut = name.get(..MAX_HOSTNAME).unwrap_or(name);
     cut.trim_end_matches(['-', '.']).to_owned()
 }
@@ -189,84 +212,86 @@ pub async fn delete_pod(client: &Client, pod: &PodName, uid: &str) -> Result<(),
 }
 
 fn status(pod: &PodView, report: &PodReport, now: Timestamp) -> Value {
-    let statuses: Vec<Value> = pod
-        .containers
-        .iter()
-        .map(|container| container_status(container, report))
-        .collect();
-    let ready = statuses.iter().all(|s| s["ready"] == json!(true));
-    let mut conditions = pod.conditions.clone();
-    for (kind, holds) in [
-        (
-            "Initialized",
-            matches!(report.state, PodState::Running { .. }),
-        ),
-        ("ContainersReady", ready),
-        ("Ready", ready),
-    ] {
-        let mut condition = json!({
-            "type": kind,
-            "status": if holds { "True" } else { "False" },
-            "lastTransitionTime": seconds(now),
-        });
-        if !holds && let PodState::Waiting(reason, message) = &report.state {
-            condition["reason"] = json!(reason);
-            condition["message"] = json!(message);
-        }
-        conditions.push(condition);
-    }
-    let addresses: &[IpAddr] = match &report.state {
-        PodState::Running { addresses, .. } => addresses,
-        PodState::Waiting(..) => &[],
-    };
     let list = |ips: &[IpAddr]| -> Vec<Value> { ips.iter().map(|ip| json!({"ip": ip})).collect() };
-    json!({
-        "phase": if ready { "Running" } else { "Pending" },
+    let mut status = json!({
         "startTime": seconds(report.started),
         "hostIP": report.host_addresses.first(),
         "hostIPs": list(&report.host_addresses),
-        "podIP": addresses.first(),
-        "podIPs": list(addresses),
-        "conditions": conditions,
-        "containerStatuses": statuses,
-    })
+    });
+    match &report.state {
+        PodState::There {
+            addresses,
+            containers,
+        } => {
+            status["podIP"] = json!(addresses.first());
+            status["podIPs"] = json!(list(addresses));
+            status["phase"] = json!(containers.phase);
+            status["reason"] = json!(containers.reason);
+            status["message"] = json!(containers.message);
+            status["containerStatuses"] = json!(containers.containers);
+            if !containers.init_containers.is_empty() {
+                status["initContainerStatuses"] = json!(containers.init_containers);
+            }
+            status["conditions"] = json!(beside(pod, &containers.conditions));
+        }
+        PodState::Waiting(reason, message) => {
+            let condition = |kind: &&str| PodCondition {
+                type_: (*kind).to_owned(),
+                status: "False".to_owned(),
+                reason: Some((*reason).to_owned()),
+                message: Some(message.clone()),
+                last_transition_time: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
+                    now,
+                )),
+                ..PodCondition::default()
+            };
+            let kinds = ["PodReadyToStartContainers", "Ready", "ContainersReady"];
+            let conditions: Vec<PodCondition> = kinds.iter().map(condition).collect();
+            status["podIP"] = Value::Null;
+            status["podIPs"] = Value::Null;
+            status["conditions"] = json!(beside(pod, &conditions));
+            let waiting = waiting_containers(pod, reason, message);
+            status["containerStatuses"] = json!(waiting);
+        }
+    }
+    status
 }
 
-fn container_status(container: &ContainerView, report: &PodReport) -> Value {
-    let waiting =
-        |reason: &str, message: &str| json!({"waiting": {"reason": reason, "message": message}});
-    let mut id = json!("");
-    let state = match &report.state {
-        PodState::Waiting(reason, message) => waiting(reason, message),
-        PodState::Running { .. } if !is_pause_image(&container.image) => waiting(
-            "ErrImagePull",
-            &format!(
-                "no image {:?} on this node: it knows {}; name one of them",
-                container.image,
-                PAUSE_IMAGES.join(" and ")
-            ),
-        ),
-        PodState::Running {
-            container_id,
-            since,
-            ..
-        } => {
-            id = json!(format!("{RUNTIME}{container_id}"));
-            json!({"running": {"startedAt": seconds(*since)}})
-        }
-    };
-    let running = state.get("running").is_some();
-    json!({
-        "name": container.name,
-        "image": container.image,
-        "imageID": "",
-        "containerID": id,
-        "ready": running,
-        "started": running,
-        "restartCount": report.restarts,
-        "state": state,
-        "lastState": {},
-    })
+/// The conditions that others write, then these.
+fn beside(pod: &PodView, ours: &[PodCondition]) -> Vec<PodCondition> {
+    let all = pod.status().and_then(|status| status.conditions.as_ref());
+    let others = all
+        .into_iter()
+        .flatten()
+        .filter(|other| ours.iter().all(|own| own.type_ != other.type_));
+    others.chain(ours).cloned().collect()
+}
+
+/// What is known of its containers, none of which is there.
+fn waiting_containers(pod: &PodView, reason: &str, message: &str) -> Vec<Value> {
+    let known = pod.status().and_then(|s| s.container_statuses.as_ref());
+    let containers = pod.object.spec.iter().flat_map(|spec| &spec.containers);
+    containers
+        .map(|container| {
+            let known = known.and_then(|all| all.iter().find(|c| c.name == container.name));
+            let mut status = known.cloned().unwrap_or_else(|| ContainerStatus {
+                name: container.name.clone(),
+                image: container.image.clone().unwrap_or_default(),
+                ..ContainerStatus::default()
+            });
+            status.ready = false;
+            status.started = Some(false);
+            let ran = status
+                .state
+                .as_ref()
+                .is_some_and(|s| s.terminated.is_some() || s.running.is_some());
+            let mut status = json!(status);
+            if !ran {
+                status["state"] = json!({"waiting": {"reason": reason, "message": message}});
+            }
+            status
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -171,8 +171,13 @@ impl LabDir {
         self.path.join("pki")
     }
 
+    /// Has a directory for each node.
+    pub fn nodes(&self) -> PathBuf {
+        self.path.join("nodes")
+    }
+
     pub fn node(&self, node: &NodeName) -> PathBuf {
-        self.path.join("nodes").join(node.as_str())
+        self.nodes().join(node.as_str())
     }
 
     pub fn node_kubeconfig(&self, node: &NodeName) -> PathBuf {
@@ -185,6 +190,16 @@ impl LabDir {
 
     pub fn pods(&self, node: &NodeName) -> PathBuf {
         self.node(node).join("pods")
+    }
+
+    /// What hostPath volumes of the node's pods are in.
+    pub fn node_root(&self, node: &NodeName) -> PathBuf {
+        self.node(node).join("rootfs")
+    }
+
+    /// Loaded images, for all nodes.
+    pub fn images(&self) -> PathBuf {
+        self.path.join("images")
     }
 
     /// Names in the host's `/run/netns` that `up --export-netns` made.

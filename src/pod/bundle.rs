@@ -63,11 +63,18 @@ pub struct Root {
     pub read_only_paths: Vec<PathBuf>,
 }
 
-/// A file or directory of the machine, seen in the container.
+/// A file or directory of the machine, seen in the container. Device files in it
+/// are dead (mount(2), `MS_NODEV`), as in the container's root: there is no other
+/// limit on the devices that a root process may make.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     /// Absolute, outside; or, for what is in the pod's own directory, relative to it.
+    /// Nothing that runs in a container can put a link in its place.
     pub source: PathBuf,
+    /// What of `source`; empty for all of it. Containers may have written there, so it
+    /// is looked up without ever leaving `source` (openat2(2), `RESOLVE_BENEATH`); made,
+    /// as a directory, if it is not there.
+    pub below: PathBuf,
     /// Absolute, in the container; made if it is not there, and never looked up
     /// through a link that leads out of the container's root.
     pub target: PathBuf,

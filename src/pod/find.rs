@@ -64,7 +64,7 @@ pub fn find_sandbox(dir: &Path) -> Option<FoundSandbox> {
 
 /// By way of the directory's descriptor: the path itself may be longer than
 /// the 108 bytes of `sun_path`.
-fn connect(dir: &Path) -> io::Result<UnixStream> {
+pub(super) fn connect(dir: &Path) -> io::Result<UnixStream> {
     let dir = File::open(dir)?;
     UnixStream::connect(format!("/proc/self/fd/{}/{SOCKET}", dir.as_raw_fd()))
 }

@@ -6,18 +6,33 @@
 //! nothing has to be kept in step.
 
 pub mod bundle;
+mod client;
 mod find;
+pub mod image;
+pub mod kubelet;
+pub mod life;
+pub mod logs;
+mod nonblocking;
+pub mod pause;
+pub mod plan;
+pub mod probe;
+pub mod programs;
 pub mod protocol;
 mod runtime;
+mod settings;
+mod wire;
+mod worker;
 
+pub use client::{Attached, Changes, Exec, NewPod, Pause, PauseError, Stdio, spawn};
 pub use find::{FoundSandbox, find_sandbox, find_sandboxes};
 pub use runtime::{PauseSandbox, Runtime, pause_program};
+pub use settings::{BackOffScale, ImageSource, NamedImage, Settings, SettingsError};
 
 /// The pause process listens on it, in the pod's directory.
 pub const SOCKET: &str = "sandbox.sock";
-/// What a connection says to make the pause process end.
-pub const STOP: u8 = b's';
 /// Tells the pause process that its pod will have no IPv6 address.
 pub const NO_IPV6: &str = "--no-ipv6";
+/// Tells the pause process that its pod is in its node's network.
+pub const HOST_NETWORK: &str = "--host-network";
 /// Holds `namespace/name`, in the pod's directory.
 const NAME_FILE: &str = "pod";

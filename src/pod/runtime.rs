@@ -1,26 +1,37 @@
 //! Sandboxes made of `podnet-pause` processes.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
-use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
-use tokio::process::{Child, Command};
 use tracing::warn;
 
-use crate::agent::{PodIdentity, PodRuntime, RuntimeError};
+use crate::agent::{Config, PodIdentity, PodRuntime, RuntimeError, Tending};
+use crate::model::Family;
 
 use super::find::{FoundSandbox, find_sandbox, find_sandboxes};
-use super::{NAME_FILE, NO_IPV6, STOP};
+use super::image::Catalogue;
+use super::life::Pace;
+use super::plan::{NodeFacts, Policy};
+use super::worker::{self, Node};
+use super::{NAME_FILE, NewPod, SOCKET, Settings, client, spawn};
 
 const PAUSE: &str = "podnet-pause";
+/// Beside podnet, or podnet itself does it.
+const PROGRAMS: &str = "podnet-program";
+/// The node's own tree, beside its pods, where nothing else is said.
+const ROOT: &str = "rootfs";
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+/// [`super::protocol::Request::Stop`].
+const STOP: &[u8] = b"{\"request\":\"stop\"}\n";
 /// How long a process that was sent SIGKILL may take to be gone.
 const KILL_WAIT: Duration = Duration::from_secs(10);
 
@@ -36,10 +47,18 @@ pub fn pause_program() -> io::Result<PathBuf> {
     }
 }
 
+/// The binary that the built-in images run.
+fn programs() -> io::Result<PathBuf> {
+    let podnet = std::env::current_exe()?;
+    let small = podnet.with_file_name(PROGRAMS);
+    Ok(if small.is_file() { small } else { podnet })
+}
+
 pub struct Runtime {
     pods_dir: PathBuf,
     pause: PathBuf,
     ipv6: bool,
+    node: Arc<Node>,
 }
 
 pub struct PauseSandbox {
@@ -51,60 +70,60 @@ pub struct PauseSandbox {
 }
 
 impl Runtime {
-    /// Keeps pods below `pods_dir`, which is made if need be, mode 0700. `ipv6`:
-    /// whether they will have IPv6 addresses.
-    pub fn new(pods_dir: PathBuf, ipv6: bool) -> io::Result<Runtime> {
+    /// Keeps the pods of the node that `config` describes below `pods_dir`, which is made
+    /// if need be, mode 0700.
+    pub fn new(pods_dir: PathBuf, config: &Config, settings: &Settings) -> io::Result<Runtime> {
         private_dir(&pods_dir)?;
+        let beside = || pods_dir.with_file_name(ROOT);
+        let facts = NodeFacts {
+            name: config.node.to_string(),
+            addresses: config.addresses.clone(),
+            policy: Policy {
+                privileged: settings.allow_privileged,
+                host_paths: settings.host_paths.clone(),
+            },
+            root: settings.node_root.clone().unwrap_or_else(beside),
+            program: programs()?,
+            resolv_conf: fs::read_to_string(RESOLV_CONF).unwrap_or_default(),
+        };
+        let node = Node {
+            facts,
+            catalogue: Catalogue::new(settings).map_err(io::Error::other)?,
+            pace: Pace::new(settings.back_off_scale.factor()),
+        };
         Ok(Runtime {
             pods_dir,
             pause: pause_program()?,
-            ipv6,
+            ipv6: config.ranges.has(Family::V6),
+            node: Arc::new(node),
         })
     }
 
     async fn launch(&self, dir: &Path, pod: &PodIdentity) -> io::Result<PauseSandbox> {
         private_dir(dir)?;
         fs::write(dir.join(NAME_FILE), pod.pod.to_string())?;
-        let mut child = Command::new(&self.pause)
-            .arg(dir)
-            .arg(&pod.hostname)
-            .args((!self.ipv6).then_some(NO_IPV6))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .process_group(0)
-            .spawn()?;
-        match self.picked_up(dir, &mut child).await {
-            Ok(sandbox) => Ok(sandbox),
-            Err(error) => {
-                // Nobody would find it again. It may be dead already.
-                let _ = child.kill().await;
-                Err(error)
-            }
-        }
-    }
-
-    /// The sandbox of a process that was just started, once it is ready.
-    async fn picked_up(&self, dir: &Path, child: &mut Child) -> io::Result<PauseSandbox> {
-        let mut said = String::new();
-        if let Some(out) = &mut child.stdout {
-            out.read_to_string(&mut said).await?;
-        }
-        if said != "ready\n" {
-            let status = child.wait().await?;
-            let text = format!("{PAUSE} ended with {status}; its error is in the agent's log");
-            return Err(io::Error::other(text));
-        }
-        let found = find_sandbox(dir)
-            .ok_or_else(|| io::Error::other(format!("{PAUSE} is ready and cannot be reached")))?;
-        sandbox(dir.to_owned(), found)
-    }
-
-    fn clear(&self, dir: &Path) {
-        if let Err(error) = fs::remove_dir_all(dir)
+        // Of a sandbox that ended by force.
+        if let Err(error) = fs::remove_file(dir.join(SOCKET))
             && error.kind() != io::ErrorKind::NotFound
         {
-            warn!("remove {}: {error}", dir.display());
+            return Err(error);
         }
+        let mut child = spawn(&NewPod {
+            program: &self.pause,
+            dir,
+            hostname: &pod.hostname,
+            ipv6: self.ipv6,
+            host_network: pod.host_network,
+        })
+        .await?;
+        let found = find_sandbox(dir)
+            .ok_or_else(|| io::Error::other(format!("{PAUSE} is ready and cannot be reached")))
+            .and_then(|found| sandbox(dir.to_owned(), found));
+        if found.is_err() {
+            // Nobody would find it again. It may be dead already.
+            let _ = child.kill().await;
+        }
+        found
     }
 }
 
@@ -113,13 +132,11 @@ impl PodRuntime for Runtime {
 
     async fn start(&self, pod: &PodIdentity) -> Result<PauseSandbox, RuntimeError> {
         let dir = self.pods_dir.join(&pod.uid);
-        self.launch(&dir, pod).await.map_err(|error| {
-            self.clear(&dir);
-            RuntimeError {
-                step: "start the sandbox",
-                pod: pod.pod.clone(),
-                reason: error.to_string(),
-            }
+        let launched = self.launch(&dir, pod).await;
+        launched.map_err(|error| RuntimeError {
+            step: "start the sandbox",
+            pod: pod.pod.clone(),
+            reason: error.to_string(),
         })
     }
 
@@ -132,17 +149,13 @@ impl PodRuntime for Runtime {
         for alive in found {
             let identity = PodIdentity {
                 hostname: alive.pod.name.clone(),
+                host_network: false,
                 pod: alive.pod.clone(),
                 uid: alive.uid.clone(),
             };
             match sandbox(self.pods_dir.join(&alive.uid), alive) {
                 Ok(sandbox) => adopted.push((identity, sandbox)),
                 Err(error) => warn!("pick up pod {}: {error}", identity.pod),
-            }
-        }
-        for entry in fs::read_dir(&self.pods_dir).into_iter().flatten().flatten() {
-            if !adopted.iter().any(|(_, s)| s.dir == entry.path()) {
-                self.clear(&entry.path());
             }
         }
         adopted
@@ -157,18 +170,11 @@ impl PodRuntime for Runtime {
     }
 
     async fn ended(&self, sandbox: &PauseSandbox) {
-        // The pause process never speaks: the end of the stream is its end.
-        while sandbox.connection.readable().await.is_ok() {
-            match sandbox.connection.try_read(&mut [0; 16]) {
-                Ok(0) => return,
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
-                _ => {}
-            }
-        }
+        client::ended(&sandbox.connection).await;
     }
 
     async fn stop(&self, sandbox: &PauseSandbox, grace: Duration) {
-        let asked = sandbox.connection.try_write(&[STOP]).is_ok();
+        let asked = sandbox.connection.try_write(STOP).is_ok();
         let ended = asked
             && tokio::time::timeout(grace, self.ended(sandbox))
                 .await
@@ -185,7 +191,34 @@ impl PodRuntime for Runtime {
                 warn!("{PAUSE} {} does not die", sandbox.container_id);
             }
         }
-        self.clear(&sandbox.dir);
+    }
+
+    async fn tend(&self, sandbox: Arc<PauseSandbox>, tending: Tending) {
+        worker::tend(Arc::clone(&self.node), sandbox.dir.clone(), tending).await;
+    }
+
+    fn clear(&self, uid: &str) {
+        remove_dir(&self.pods_dir.join(uid));
+    }
+
+    fn clear_all_but(&self, uids: &BTreeSet<String>) {
+        for entry in fs::read_dir(&self.pods_dir).into_iter().flatten().flatten() {
+            let known = entry
+                .file_name()
+                .to_str()
+                .is_some_and(|uid| uids.contains(uid));
+            if !known {
+                remove_dir(&entry.path());
+            }
+        }
+    }
+}
+
+fn remove_dir(dir: &Path) {
+    if let Err(error) = fs::remove_dir_all(dir)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        warn!("remove {}: {error}", dir.display());
     }
 }
 

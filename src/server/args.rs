@@ -30,6 +30,9 @@ pub struct Args {
     /// Written once the server serves: its addresses, one a line
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
+    /// Directory where each node's agent listens on NODE/kubelet.sock
+    #[arg(long, value_name = "DIR")]
+    pub nodes_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +63,7 @@ pub async fn run(args: Args, shutdown: impl Future<Output = ()>) -> Result<(), A
             key: args.pki.join("server.key"),
         },
         listeners,
+        nodes_dir: args.nodes_dir,
     };
     let server = Server::start(config).await?;
     if let Some(path) = args.ready_file {
@@ -120,6 +124,7 @@ mod tests {
             listen,
             listen_fd,
             ready_file: None,
+            nodes_dir: None,
         }
     }
 

@@ -153,6 +153,10 @@ fn subresource_entry(resource: &Resource, subresource: Subresource) -> Value {
         Subresource::Finalize => (resource.kind, json!(["update"])),
         Subresource::Binding => ("Binding", json!(["create"])),
         Subresource::Scale => ("Scale", json!(["get", "patch", "update"])),
+        Subresource::Log => (resource.kind, json!(["get"])),
+        Subresource::Exec => ("PodExecOptions", json!(["create", "get"])),
+        Subresource::Attach => ("PodAttachOptions", json!(["create", "get"])),
+        Subresource::PortForward => ("PodPortForwardOptions", json!(["create", "get"])),
     };
     let mut entry = json!({
         "name": format!("{}/{}", resource.plural, subresource.name()),

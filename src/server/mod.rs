@@ -53,6 +53,9 @@ pub struct ServerConfig {
     pub tls: TlsFiles,
     /// Bound already; `serve` makes them non-blocking.
     pub listeners: Vec<std::net::TcpListener>,
+    /// Where the nodes' agents listen, `NODE/kubelet.sock`; `None`: nowhere, and what a node has
+    /// to answer (logs, exec) is refused.
+    pub nodes_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +107,7 @@ impl Server {
         let api = Arc::new(Api {
             store: store.clone(),
             stopping: stopping.clone(),
+            nodes_dir: config.nodes_dir,
         });
         let mut addresses = Vec::new();
         for listener in config.listeners {

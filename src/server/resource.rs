@@ -13,6 +13,7 @@ use super::table::Column;
 
 /// Every resource that is served. Discovery lists them in this order.
 pub static ALL: &[&Resource] = &[
+    &kinds::config_map::CONFIG_MAPS,
     &kinds::endpoints::ENDPOINTS,
     &kinds::event::EVENTS,
     &kinds::namespace::NAMESPACES,
@@ -62,6 +63,10 @@ pub enum Subresource {
     Finalize,
     Binding,
     Scale,
+    Log,
+    Exec,
+    Attach,
+    PortForward,
 }
 
 impl Subresource {
@@ -71,7 +76,17 @@ impl Subresource {
             Subresource::Finalize => "finalize",
             Subresource::Binding => "binding",
             Subresource::Scale => "scale",
+            Subresource::Log => "log",
+            Subresource::Exec => "exec",
+            Subresource::Attach => "attach",
+            Subresource::PortForward => "portforward",
         }
+    }
+
+    /// Answered by the object's node.
+    pub fn is_remote(self) -> bool {
+        use Subresource::{Attach, Exec, Log, PortForward};
+        matches!(self, Log | Exec | Attach | PortForward)
     }
 }
 

@@ -54,6 +54,8 @@ pub enum ApiError {
     TooLarge(String),
     #[error("too old resource version: {asked} ({oldest})")]
     Expired { asked: u64, oldest: u64 },
+    #[error("{0}")]
+    Unavailable(String),
     #[error("Internal error occurred: {0}")]
     Internal(String),
 }
@@ -74,6 +76,8 @@ pub enum CauseKind {
     Unsupported,
     Forbidden,
     TooMany,
+    NotFound,
+    TooLong,
 }
 
 /// What was wrong with a conflicting update, as Kubernetes words it.
@@ -145,6 +149,15 @@ impl Cause {
         )
     }
 
+    pub fn not_found(field: impl Into<String>, value: &str) -> Cause {
+        Cause::new(field, CauseKind::NotFound, format!("Not found: {value:?}"))
+    }
+
+    pub fn too_long(field: impl Into<String>, most: usize) -> Cause {
+        let detail = format!("Too long: may not be more than {most} bytes");
+        Cause::new(field, CauseKind::TooLong, detail)
+    }
+
     pub fn forbidden(field: impl Into<String>, detail: &str) -> Cause {
         Cause::new(field, CauseKind::Forbidden, format!("Forbidden: {detail}"))
     }
@@ -165,6 +178,8 @@ impl Cause {
             CauseKind::Unsupported => "FieldValueNotSupported",
             CauseKind::Forbidden => "FieldValueForbidden",
             CauseKind::TooMany => "FieldValueTooMany",
+            CauseKind::NotFound => "FieldValueNotFound",
+            CauseKind::TooLong => "FieldValueTooLong",
         }
     }
 }
@@ -209,6 +224,7 @@ impl ApiError {
             ApiError::TooLarge(_) => 413,
             ApiError::Expired { .. } => 410,
             ApiError::Internal(_) => 500,
+            ApiError::Unavailable(_) => 503,
         }
     }
 
@@ -226,6 +242,7 @@ impl ApiError {
             ApiError::TooLarge(_) => "RequestEntityTooLarge",
             ApiError::Expired { .. } => "Expired",
             ApiError::Internal(_) => "InternalError",
+            ApiError::Unavailable(_) => "ServiceUnavailable",
         }
     }
 

@@ -1,8 +1,11 @@
 //! Labs, with the real binary: see [`place`] for what each test gets.
 
+mod cluster;
 mod crashes;
 mod fabric;
 mod input;
 mod lifecycle;
 mod observe;
 mod place;
+mod pods;
+mod pods_probes;

@@ -47,6 +47,7 @@ impl Lab {
                 key: pki.join("server.key"),
             },
             listeners: vec![listener],
+            nodes_dir: Some(dir.path().join("nodes")),
         };
         let server = Server::start(config).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -449,3 +449,37 @@ async fn a_namespace_goes_with_everything_in_it() {
         .await;
     assert_eq!(code, 403);
 }
+
+#[tokio::test]
+async fn config_maps_are_kept_and_shown_and_immutable_ones_stay() {
+    const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+    let lab = Lab::start().await;
+    let map = json!({
+        "metadata": {"name": "settings"}, "data": {"a": "1", "b": "2"}, "binaryData": {"c": "AA=="},
+        "immutable": true,
+    });
+    let (code, made) = lab.send("POST", MAPS, map).await;
+    assert_eq!((code, &made["data"]["a"]), (201, &json!("1")), "{made}");
+    let path = format!("{MAPS}/settings");
+    let change = json!({"data": {"a": "3"}});
+    let (code, refused) = lab.send_as("PATCH", &path, MERGE, change).await;
+    let message = refused["message"].as_str().unwrap_or_default();
+    assert_eq!(code, 422);
+    assert!(
+        message.contains("data: Forbidden: field is immutable when `immutable` is set"),
+        "{message}"
+    );
+    let bad = json!({"metadata": {"name": "bad"}, "data": {"a/b": "1"}});
+    let (code, _) = lab.send("POST", MAPS, bad).await;
+    assert_eq!(code, 422);
+    let client: kube::Api<k8s_openapi::api::core::v1::ConfigMap> =
+        kube::Api::namespaced(lab.client.clone(), "default");
+    client.get("settings").await.expect("typed");
+    let seen = podnet::cluster::config_map(&lab.client, "default", "settings").await;
+    let seen = seen.expect("readable").expect("there");
+    assert_eq!(seen.bytes("c"), Some(&[0][..]));
+    let none = podnet::cluster::config_map(&lab.client, "default", "none").await;
+    assert_eq!(none.expect("readable"), None);
+    let (code, _) = lab.send("DELETE", &path, Value::Null).await;
+    assert_eq!(code, 200);
+}

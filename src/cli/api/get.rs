@@ -28,7 +28,7 @@ enum Output {
 pub struct Args {
     #[command(flatten)]
     pub(super) lab: LabArg,
-    /// What to list: pods, nodes, namespaces, events, leases; then names, if any
+    /// What to list: pods, nodes, namespaces, events, configmaps, leases; then names, if any
     #[arg(required = true, value_name = "RESOURCE [NAME]")]
     words: Vec<String>,
     #[command(flatten)]

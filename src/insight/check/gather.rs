@@ -68,7 +68,7 @@ impl Fabric {
             let name = pod.pod.to_string();
             self.endpoints.iter().any(|endpoint| endpoint.name == name)
         };
-        self.pods.iter().filter(|pod| pod.is_wanted()).all(there)
+        self.pods.iter().filter(|pod| pod.wants_link()).all(there)
     }
 }
 
@@ -93,7 +93,7 @@ async fn gather_once(lab: &LabDir, client: &Client) -> Result<Fabric, GatherErro
     let pods = cluster::list_pods(client).await?;
     let wanted: BTreeSet<&str> = pods
         .iter()
-        .filter(|pod| pod.is_wanted())
+        .filter(|pod| pod.wants_link())
         .map(|pod| pod.uid.as_str())
         .collect();
     let mut nodes = Vec::new();

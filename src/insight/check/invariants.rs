@@ -122,7 +122,7 @@ fn planned(fabric: &Fabric) -> Vec<String> {
 
 fn unique(fabric: &Fabric) -> Vec<String> {
     let mut holders: BTreeMap<IpAddr, Vec<String>> = BTreeMap::new();
-    for pod in fabric.pods.iter().filter(|pod| pod.is_wanted()) {
+    for pod in fabric.pods.iter().filter(|pod| pod.wants_link()) {
         if let Some(ip) = pod.address {
             holders
                 .entry(ip)
@@ -171,7 +171,7 @@ fn links(fabric: &Fabric) -> Vec<String> {
             }
         }
     }
-    for pod in fabric.pods.iter().filter(|pod| pod.is_wanted()) {
+    for pod in fabric.pods.iter().filter(|pod| pod.wants_link()) {
         broken.extend(unplugged(fabric, pod));
     }
     broken

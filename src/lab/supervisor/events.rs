@@ -28,7 +28,7 @@ const AFTER_A_FAILURE: Duration = Duration::from_millis(100);
 pub enum Event {
     /// Some child ended; which ones, the kernel is asked.
     ChildExited,
-    Asked(Question),
+    Asked(Box<Question>),
     /// SIGTERM, SIGINT or a request.
     Stop,
     Broken(io::Error),
@@ -115,7 +115,7 @@ fn serve(mut channel: Channel, events: &Sender<Event>) {
     };
     let (answer, answered) = mpsc::channel();
     if events
-        .send(Event::Asked(Question { request, answer }))
+        .send(Event::Asked(Box::new(Question { request, answer })))
         .is_err()
     {
         return;

@@ -168,7 +168,7 @@ impl Supervisor {
                     if matches!(question.request, Request::Stop) {
                         return Ok(());
                     }
-                    self.answer(question);
+                    self.answer(*question);
                 }
                 Ok(Event::Stop) => return Ok(()),
                 Ok(Event::Broken(source)) => return Err(SupervisorError::Events { source }),

@@ -16,8 +16,9 @@ use ipnetwork::IpNetwork;
 use nix::unistd::Pid;
 use rustix::io::FdFlags;
 
-use crate::lab::state::LabDir;
+use crate::lab::state::{self, LabDir};
 use crate::lab::topology::{Lab, NodeSpec};
+use crate::pod::kubelet::SOCKET;
 
 use super::SupervisorError;
 use super::site::Site;
@@ -39,7 +40,8 @@ pub fn server(
     let mut command = Command::new(binary);
     command
         .args([Path::new("server"), Path::new("--store"), &dir.store()])
-        .args([Path::new("--pki"), &dir.pki()]);
+        .args([Path::new("--pki"), &dir.pki()])
+        .args([Path::new("--nodes-dir"), &dir.nodes()]);
     let mut inherited: Vec<OwnedFd> = Vec::with_capacity(listeners.len());
     for listener in listeners {
         let copy = rustix::io::dup(listener).map_err(|errno| failed(errno.into()))?;
@@ -80,7 +82,9 @@ pub fn agent(
             &listed(site.addresses.iter().map(IpNetwork::ip)),
         ])
         .args([Path::new("--pods-dir"), &dir.pods(&node.name)])
+        .args([Path::new("--socket"), &dir.node(&node.name).join(SOCKET)])
         .arg("--static-neighbours");
+    pod_settings(&mut command, dir, lab, node);
     for (key, value) in &node.labels {
         command.args(["--node-label", &format!("{key}={value}")]);
     }
@@ -90,6 +94,25 @@ pub fn agent(
     logged(&mut command, &dir.agent_log(&node.name)).map_err(failed)?;
     let child = site.inside(|| command.spawn())?.map_err(failed)?;
     pid(child.id()).ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))
+}
+
+/// See [`crate::pod::Settings`]. No container sees the labs' own directories.
+fn pod_settings(command: &mut Command, dir: &LabDir, lab: &Lab, node: &NodeSpec) {
+    let settings = &lab.pods;
+    command
+        .args([Path::new("--images-dir"), &dir.images()])
+        .args([Path::new("--node-root"), &dir.node_root(&node.name)])
+        .args([Path::new("--hide"), &state::root()])
+        .args(["--back-off-scale", &settings.back_off_scale.to_string()]);
+    for image in settings.named_images() {
+        command.args(["--image", &image]);
+    }
+    for path in &settings.host_paths {
+        command.arg("--host-path").arg(path);
+    }
+    if settings.allow_privileged {
+        command.arg("--allow-privileged");
+    }
 }
 
 /// The running binary. What a rebuild put in its place counts, not its ghost.

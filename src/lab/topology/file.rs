@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 use super::TopologyError;
+use crate::pod::{BackOffScale, ImageSource};
 
 pub const API_VERSION: &str = "podnet.dev/v1alpha1";
 pub const KIND: &str = "Lab";
@@ -61,6 +62,16 @@ pub struct Spec {
     pub mtu: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<Vec<NodeEntry>>,
+    /// What runs as an image, by its name; relative paths begin where the file is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<BTreeMap<String, ImageSource>>,
+    /// Directories of the machine that hostPath volumes may reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_paths: Option<Vec<PathBuf>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_privileged: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_back_off_scale: Option<BackOffScale>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,7 +132,16 @@ impl LabFile {
             path: path.to_owned(),
             source,
         })?;
-        LabFile::parse(&path.display().to_string(), &text)
+        let mut file = LabFile::parse(&path.display().to_string(), &text)?;
+        let beside = path.parent().unwrap_or(Path::new(""));
+        file.spec
+            .make_absolute(&std::path::absolute(beside.join(".")).map_err(|source| {
+                TopologyError::Read {
+                    path: path.to_owned(),
+                    source,
+                }
+            })?);
+        Ok(file)
     }
 
     /// `origin` is what errors call the text: the path it came from.
@@ -176,7 +196,25 @@ impl LabFile {
         keep(&mut spec.api_port, &old.api_port);
         keep(&mut spec.mtu, &old.mtu);
         keep(&mut spec.nodes, &old.nodes);
+        keep(&mut spec.images, &old.images);
+        keep(&mut spec.host_paths, &old.host_paths);
+        keep(&mut spec.allow_privileged, &old.allow_privileged);
+        keep(
+            &mut spec.restart_back_off_scale,
+            &old.restart_back_off_scale,
+        );
         self
+    }
+}
+
+impl Spec {
+    /// Whoever reads the file later does it from somewhere else.
+    fn make_absolute(&mut self, base: &Path) {
+        let sources = self.images.iter_mut().flatten().map(|(_, source)| source);
+        let of_images = sources.filter_map(ImageSource::path_mut);
+        for path in of_images.chain(self.host_paths.iter_mut().flatten()) {
+            *path = base.join(&*path);
+        }
     }
 }
 

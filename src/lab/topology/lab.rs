@@ -10,7 +10,8 @@ use ipnetwork::IpNetwork;
 
 use super::file::numbered_nodes;
 use super::{
-    DEFAULT_NAME, LabFile, MAX_PORTS, NodeEntry, NodeMasks, Spec, TopologyError, Underlay, label,
+    DEFAULT_NAME, LabFile, MAX_PORTS, NodeEntry, NodeMasks, PodSettings, Spec, TopologyError,
+    Underlay, label,
 };
 use crate::ipam;
 use crate::model::{ClusterRanges, Family, NodeName, Pool, is_dns_label};
@@ -79,6 +80,7 @@ pub struct Lab {
     /// 0 in a lab that is not up yet means any free port.
     pub api_port: u16,
     pub nodes: Vec<NodeSpec>,
+    pub pods: PodSettings,
 }
 
 impl Lab {
@@ -107,6 +109,7 @@ impl Lab {
             mtu_bytes,
             api_port: spec.api_port.unwrap_or(0),
             nodes,
+            pods: PodSettings::resolve(spec)?,
         };
         lab.nodes_fit()?;
         Ok(lab)
@@ -136,7 +139,9 @@ impl Lab {
             api_port: Some(self.api_port),
             mtu: Some(self.mtu_bytes),
             nodes: Some(self.nodes.iter().map(entry).collect()),
+            ..Spec::default()
         };
+        self.pods.write(&mut file.spec);
         file
     }
 
@@ -172,6 +177,7 @@ impl Lab {
                 None => format!("no {what}"),
             })
             .next()
+            .or_else(|| self.pods.conflict(wanted))
     }
 
     /// The node that `entry` is, if this lab with it is sound.
@@ -312,6 +318,11 @@ mod tests {
             ("  nodes: [{name: a, labels: {-x: y}}]\n", "label \"-x=y\""),
             ("  backend: vxlan\n", "\"vxlan\" is no backend"),
             ("  mtu: 68\n", "68 bytes"),
+            ("  restartBackOffScale: 2\n", "use 0.001 to 1"),
+            ("  images: {Web: machine}\n", "image \"Web\" is not usable"),
+            ("  images: {web: {directory: ../web}}\n", "must be absolute"),
+            ("  images: {web: {url: http://x}}\n", "lab.yaml:4:"),
+            ("  hostPaths: [srv]\n", "host path srv is not usable"),
             (
                 "  clusterCIDRs: ['fd00:1::/56']\n  underlayCIDRs: [172.30.0.0/16]\n",
                 "the cluster range has IPv6",
@@ -344,6 +355,52 @@ mod tests {
         assert_eq!(lab.ranges.pools()[0].node_prefix(), 28);
         assert_eq!(lab.nodes.len(), 2);
         assert_eq!(lab.nodes[1].labels["gpu"], "true");
+    }
+
+    #[test]
+    fn what_pods_may_have_survives_and_does_not_change_while_the_lab_is_up() {
+        let lab = resolve(
+            "  images: {web: {archive: /srv/web.tar}, tools: machine}\n  hostPaths: [/srv]\n  \
+             allowPrivileged: true\n  restartBackOffScale: 0.01\n",
+        )
+        .expect("resolves");
+        assert_eq!(lab.pods.images.len(), 2);
+        assert_eq!(lab.pods.back_off_scale.factor(), 0.01);
+        let again = LabFile::empty().or(&lab.to_file());
+        assert_eq!(Lab::resolve(&again).expect("resolves again").pods, lab.pods);
+        assert_eq!(lab.conflict(&lab.to_file().spec), None);
+        for (wanted, has) in [
+            (
+                Spec {
+                    allow_privileged: Some(false),
+                    ..Spec::default()
+                },
+                "privileged containers allowed",
+            ),
+            (
+                Spec {
+                    host_paths: Some(Vec::new()),
+                    ..Spec::default()
+                },
+                "host paths /srv",
+            ),
+            (
+                Spec {
+                    images: Some(BTreeMap::new()),
+                    ..Spec::default()
+                },
+                "images tools=machine, web=archive:/srv/web.tar",
+            ),
+            (
+                Spec {
+                    restart_back_off_scale: Some(Default::default()),
+                    ..Spec::default()
+                },
+                "restart back-off scale 0.01",
+            ),
+        ] {
+            assert_eq!(lab.conflict(&wanted).as_deref(), Some(has));
+        }
     }
 
     #[test]

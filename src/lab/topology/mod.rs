@@ -6,6 +6,7 @@
 mod file;
 mod lab;
 mod label;
+mod pods;
 mod underlay;
 
 use std::io;
@@ -19,6 +20,7 @@ use crate::model::{Family, NameError, NodeName, RangeError};
 pub use file::{LabFile, NodeEntry, NodeMasks, Overrides, Spec, numbered_nodes};
 pub use lab::{Lab, LabName, NodeSpec};
 pub use label::parse as parse_label;
+pub use pods::PodSettings;
 pub use underlay::Underlay;
 
 pub const DEFAULT_NAME: &str = "default";
@@ -72,6 +74,12 @@ pub enum TopologyError {
     Backend(String),
     #[error("an MTU of {0} bytes is out of range; use 1280 to 65535")]
     Mtu(u32),
+    #[error("image {name:?} is not usable: {why}")]
+    Image { name: String, why: &'static str },
+    #[error(
+        "host path {} is not usable: give an absolute path without `..`", _0.display()
+    )]
+    HostPath(PathBuf),
     #[error("label {label:?} is not usable: {why}")]
     Label { label: String, why: &'static str },
     #[error(

@@ -1,5 +1,7 @@
 //! What differs between kinds: their row in the resource table, defaults, validation.
 
+pub mod config_map;
+mod container_validation;
 pub mod controller_revision;
 pub mod daemon_set;
 pub mod deployment;
@@ -15,12 +17,14 @@ pub mod node;
 pub mod pod;
 mod pod_defaults;
 mod pod_validation;
+mod probe_validation;
 pub mod replica_set;
 pub mod review;
 pub mod service;
 pub mod service_account;
 pub mod service_range;
 mod service_validation;
+mod volume_validation;
 pub mod workload;
 
 use serde::de::DeserializeOwned;

@@ -45,20 +45,6 @@ pub fn service(name: &str) -> Option<&'static str> {
     (!is_name).then_some(SERVICE_MESSAGE)
 }
 
-/// What is wrong with `name` as the name of a port (RFC 6335).
-pub fn port_name(name: &str) -> Option<&'static str> {
-    if name.len() > 15 {
-        return Some("must be no more than 15 characters");
-    }
-    if !name.chars().any(|one| one.is_ascii_lowercase()) {
-        return Some("must contain at least one letter (a-z)");
-    }
-    (!is_label(name)).then_some(
-        "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-), and must start and \
-         end with an alphanumeric character",
-    )
-}
-
 /// What is wrong with a label's or an annotation's key: `[prefix/]name`.
 pub fn qualified_name(key: &str) -> Option<&'static str> {
     let name = match key.split_once('/') {
@@ -84,6 +70,29 @@ pub fn label_value(value: &str) -> Option<&'static str> {
         return Some("must be no more than 63 bytes");
     }
     (!value.is_empty() && !is_word(value)).then_some(VALUE_MESSAGE)
+}
+
+/// All that is wrong with `name` as a port's (RFC 6335 §5.1).
+pub fn port_name(name: &str) -> Vec<&'static str> {
+    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let rules = [
+        (name.len() > 15, "must be no more than 15 characters"),
+        (
+            !name.bytes().all(known),
+            "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
+        ),
+        (
+            !name.bytes().any(|byte| byte.is_ascii_lowercase()),
+            "must contain at least one letter (a-z)",
+        ),
+        (name.contains("--"), "must not contain consecutive hyphens"),
+        (
+            name.starts_with('-') || name.ends_with('-'),
+            "must not begin or end with a hyphen",
+        ),
+    ];
+    let broken = rules.into_iter().filter(|(broken, _)| *broken);
+    broken.map(|(_, why)| why).collect()
 }
 
 fn is_label(text: &str) -> bool {

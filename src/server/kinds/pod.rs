@@ -18,7 +18,14 @@ pub static PODS: Resource = Resource {
     short_names: &["po"],
     categories: &["all"],
     namespaced: true,
-    subresources: &[Subresource::Binding, Subresource::Status],
+    subresources: &[
+        Subresource::Attach,
+        Subresource::Binding,
+        Subresource::Exec,
+        Subresource::Log,
+        Subresource::PortForward,
+        Subresource::Status,
+    ],
     fields: &[
         SelectableField {
             label: "spec.nodeName",

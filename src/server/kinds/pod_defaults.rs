@@ -60,13 +60,45 @@ fn fill_container(container: &mut Map<String, Value>, host_network: bool) {
             fill_probe(probe);
         }
     }
+    let lifecycle = container
+        .get_mut("lifecycle")
+        .and_then(Value::as_object_mut);
+    for (_, hook) in lifecycle.into_iter().flatten() {
+        if let Some(hook) = hook.as_object_mut() {
+            fill_handler(hook);
+        }
+    }
+    let variables = container.get_mut("env").and_then(Value::as_array_mut);
+    for variable in variables.into_iter().flatten() {
+        if let Some(reference) = variable
+            .pointer_mut("/valueFrom/fieldRef")
+            .and_then(Value::as_object_mut)
+        {
+            default(reference, "apiVersion", "v1");
+        }
+    }
 }
 
+/// In Go a number that is 0 is one that was not said.
 fn fill_probe(probe: &mut Map<String, Value>) {
-    default(probe, "timeoutSeconds", 1);
-    default(probe, "periodSeconds", 10);
-    default(probe, "successThreshold", 1);
-    default(probe, "failureThreshold", 3);
+    for (field, number) in [
+        ("timeoutSeconds", 1),
+        ("periodSeconds", 10),
+        ("successThreshold", 1),
+        ("failureThreshold", 3),
+    ] {
+        if probe.get(field).and_then(Value::as_i64) == Some(0) {
+            probe.shift_remove(field);
+        }
+        default(probe, field, number);
+    }
+    fill_handler(probe);
+    if let Some(grpc) = probe.get_mut("grpc").and_then(Value::as_object_mut) {
+        default(grpc, "service", "");
+    }
+}
+
+fn fill_handler(probe: &mut Map<String, Value>) {
     if let Some(get) = probe.get_mut("httpGet").and_then(Value::as_object_mut) {
         default(get, "path", "/");
         default(get, "scheme", "HTTP");
@@ -79,6 +111,15 @@ fn fill_volume(volume: &mut Value) {
     };
     if let Some(config) = volume.get_mut("configMap").and_then(Value::as_object_mut) {
         default(config, "defaultMode", 0o644);
+    }
+    if let Some(downward) = volume.get_mut("downwardAPI").and_then(Value::as_object_mut) {
+        default(downward, "defaultMode", 0o644);
+        let items = downward.get_mut("items").and_then(Value::as_array_mut);
+        for item in items.into_iter().flatten() {
+            if let Some(reference) = item.get_mut("fieldRef").and_then(Value::as_object_mut) {
+                default(reference, "apiVersion", "v1");
+            }
+        }
     }
     if let Some(path) = volume.get_mut("hostPath").and_then(Value::as_object_mut) {
         default(path, "type", "");

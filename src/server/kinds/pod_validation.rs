@@ -1,10 +1,10 @@
 //! What a pod must be, and what of it may change.
 
-use std::collections::HashSet;
+use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::names;
+use super::{container_validation, names, volume_validation};
 use crate::server::object;
 use crate::server::status::Cause;
 
@@ -15,19 +15,7 @@ const UPDATE_MESSAGE: &str = "pod updates may not change fields other than \
 
 pub fn validate(pod: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut causes = Vec::new();
-    let mut names = HashSet::new();
-    for list in ["initContainers", "containers"] {
-        for (index, container) in object::list(pod, &format!("/spec/{list}"))
-            .iter()
-            .enumerate()
-        {
-            let path = format!("spec.{list}[{index}]");
-            validate_container(container, &path, &mut names, &mut causes);
-        }
-    }
-    if object::list(pod, "/spec/containers").is_empty() {
-        causes.push(Cause::required("spec.containers", ""));
-    }
+    container_validation::containers(pod, &mut causes);
     for (field, allowed) in [
         ("restartPolicy", &["Always", "OnFailure", "Never"][..]),
         (
@@ -55,73 +43,59 @@ pub fn validate(pod: &Value, old: Option<&Value>) -> Vec<Cause> {
             causes.push(Cause::invalid(format!("spec.{field}"), &json!(value), why));
         }
     }
-    validate_volumes(pod, &mut causes);
+    validate_spec(pod, &mut causes);
+    volume_validation::volumes(pod, &mut causes);
     if let Some(old) = old {
         validate_update(pod, old, &mut causes);
     }
     causes
 }
 
-fn validate_container<'a>(
-    container: &'a Value,
-    path: &str,
-    names: &mut HashSet<&'a str>,
-    causes: &mut Vec<Cause>,
-) {
-    let name = object::text(container, "/name");
-    if name.is_empty() {
-        causes.push(Cause::required(format!("{path}.name"), ""));
-    } else if let Some(why) = names::label(name) {
-        causes.push(Cause::invalid(format!("{path}.name"), &json!(name), why));
-    } else if !names.insert(name) {
-        causes.push(Cause::duplicate(format!("{path}.name"), name));
-    }
-    let image = object::text(container, "/image");
-    if image.is_empty() {
-        causes.push(Cause::required(format!("{path}.image"), ""));
-    } else if image.trim() != image {
+/// What concerns the pod as a whole.
+fn validate_spec(pod: &Value, causes: &mut Vec<Cause>) {
+    let number = |field: &str| {
+        pod.pointer(&format!("/spec/{field}"))
+            .and_then(Value::as_i64)
+    };
+    if let Some(seconds) =
+        number("activeDeadlineSeconds").filter(|s| !(1..=i64::from(i32::MAX)).contains(s))
+    {
+        let why = "must be between 1 and 2147483647, inclusive";
         causes.push(Cause::invalid(
-            format!("{path}.image"),
-            &json!(image),
-            "must not have leading or trailing whitespace",
+            "spec.activeDeadlineSeconds",
+            &json!(seconds),
+            why,
         ));
     }
-    for (index, port) in object::list(container, "/ports").iter().enumerate() {
-        let number = port
-            .get("containerPort")
-            .and_then(Value::as_i64)
-            .unwrap_or(0);
-        if !(1..=65535).contains(&number) {
+    let shares = pod.pointer("/spec/shareProcessNamespace") == Some(&json!(true));
+    if shares && pod.pointer("/spec/hostPID") == Some(&json!(true)) {
+        let why = "ShareProcessNamespace and HostPID cannot both be enabled";
+        causes.push(Cause::invalid(
+            "spec.shareProcessNamespace",
+            &json!(true),
+            why,
+        ));
+    }
+    if object::text(pod, "/spec/dnsPolicy") == "None"
+        && object::list(pod, "/spec/dnsConfig/nameservers").is_empty()
+    {
+        let why = "must provide at least one DNS nameserver when `dnsPolicy` is None";
+        causes.push(Cause::required("spec.dnsConfig.nameservers", why));
+    }
+    for (index, alias) in object::list(pod, "/spec/hostAliases").iter().enumerate() {
+        let ip = object::text(alias, "/ip");
+        if ip.parse::<IpAddr>().is_err() {
+            let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
             causes.push(Cause::invalid(
-                format!("{path}.ports[{index}].containerPort"),
-                &json!(number),
-                "must be between 1 and 65535, inclusive",
+                format!("spec.hostAliases[{index}].ip"),
+                &json!(ip),
+                why,
             ));
         }
     }
-    let policy = object::text(container, "/imagePullPolicy");
-    let policies = &["Always", "IfNotPresent", "Never"];
-    if !policies.contains(&policy) {
-        causes.push(Cause::unsupported(
-            format!("{path}.imagePullPolicy"),
-            policy,
-            policies,
-        ));
-    }
-}
-
-fn validate_volumes(pod: &Value, causes: &mut Vec<Cause>) {
-    let mut names = HashSet::new();
-    for (index, volume) in object::list(pod, "/spec/volumes").iter().enumerate() {
-        let path = format!("spec.volumes[{index}].name");
-        let name = object::text(volume, "/name");
-        if name.is_empty() {
-            causes.push(Cause::required(path, ""));
-        } else if let Some(why) = names::label(name) {
-            causes.push(Cause::invalid(path, &json!(name), why));
-        } else if !names.insert(name) {
-            causes.push(Cause::duplicate(path, name));
-        }
+    if let Some(context) = pod.pointer("/spec/securityContext") {
+        let fields = ["runAsUser", "runAsGroup", "fsGroup"];
+        container_validation::ids(context, &fields, "spec.securityContext", causes);
     }
 }
 
@@ -194,6 +168,87 @@ mod tests {
             [
                 "spec.restartPolicy: Unsupported value: \"Maybe\": supported values: \"Always\", \
               \"OnFailure\", \"Never\""
+            ]
+        );
+    }
+
+    #[test]
+    fn volumes_and_mounts() {
+        let container = json!({"name": "a", "image": "a", "volumeMounts": [
+            {"name": "x", "mountPath": "/a"}, {"name": "v", "mountPath": "/a"}, {"name": "v"},
+            {"name": "v", "mountPath": "/b", "subPath": "/c"}, {"name": "v", "mountPath": "/d", "subPath": "../c"},
+        ]});
+        let volumes = json!([
+            {"name": "v", "emptyDir": {}, "configMap": {"name": "c", "defaultMode": 4096}},
+            {"name": "w", "hostPath": {"path": "/a/../b", "type": "Thing"}},
+        ]);
+        assert_eq!(
+            problems(json!({"containers": [container], "volumes": volumes})),
+            [
+                "spec.containers[0].volumeMounts[0].name: Not found: \"x\"",
+                "spec.containers[0].volumeMounts[1].mountPath: Invalid value: \"/a\": must be unique",
+                "spec.containers[0].volumeMounts[2].mountPath: Required value",
+                "spec.containers[0].volumeMounts[3].subPath: Invalid value: \"/c\": must be a relative path",
+                "spec.containers[0].volumeMounts[4].subPath: Invalid value: \"../c\": must not contain '..'",
+                "spec.volumes[0].configMap: Forbidden: may not specify more than 1 volume type",
+                "spec.volumes[0].configMap.defaultMode: Invalid value: 4096: must be a number between 0 and \
+                 0777 (octal), both inclusive",
+                "spec.volumes[1].hostPath.path: Invalid value: \"/a/../b\": must not contain '..'",
+                "spec.volumes[1].hostPath.type: Unsupported value: \"Thing\": supported values: \"\", \
+                 \"BlockDevice\", \"CharDevice\", \"Directory\", \"DirectoryOrCreate\", \"File\", \
+                 \"FileOrCreate\", \"Socket\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn probes_ports_and_environment() {
+        let container = json!({
+            "name": "a", "image": "a",
+            "ports": [{"name": "http", "containerPort": 80}, {"name": "http", "containerPort": 81},
+                      {"containerPort": 70000}],
+            "livenessProbe": {"successThreshold": 2, "periodSeconds": -1},
+            "readinessProbe": {"tcpSocket": {"port": 0}, "httpGet": {"port": "web"}},
+            "env": [{"name": "A=B"}, {"name": "C", "value": "d", "valueFrom": {}}],
+            "lifecycle": {"preStop": {"exec": {}}},
+        });
+        let init = json!({"name": "i", "image": "a", "restartPolicy": "Never",
+                          "readinessProbe": {"exec": {"command": ["x"]}}});
+        let at = "spec.containers[0]";
+        assert_eq!(
+            problems(json!({"containers": [container], "initContainers": [init]})),
+            [
+                "spec.initContainers[0].restartPolicy: Unsupported value: \"Never\": supported values: \
+                 \"Always\"".to_owned(),
+                "spec.initContainers[0].readinessProbe: Forbidden: may not be set for init containers \
+                 without restartPolicy=Always".to_owned(),
+                format!("{at}.ports[1].name: Duplicate value: \"http\""),
+                format!("{at}.ports[2].containerPort: Invalid value: 70000: must be between 1 and 65535, \
+                         inclusive"),
+                format!("{at}.env[0].name: Invalid value: \"A=B\": a valid environment variable name must \
+                         consist only of printable ASCII characters other than '='"),
+                format!("{at}.env[1].valueFrom: Invalid value: \"\": may not be specified when `value` is \
+                         not empty"),
+                format!("{at}.env[1].valueFrom: Invalid value: \"\": must specify one of: `fieldRef`, \
+                         `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"),
+                format!("{at}.livenessProbe: Required value: must specify a handler type"),
+                format!("{at}.livenessProbe.periodSeconds: Invalid value: -1: must be greater than or equal \
+                         to 0"),
+                format!("{at}.livenessProbe.successThreshold: Invalid value: 2: must be 1"),
+                format!("{at}.readinessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type"),
+                format!("{at}.readinessProbe.tcpSocket.port: Invalid value: 0: must be between 1 and 65535, \
+                         inclusive"),
+                format!("{at}.lifecycle.preStop.exec.command: Required value"),
+            ]
+        );
+        let on_the_node = json!({"hostNetwork": true, "containers": [
+            {"name": "a", "image": "a", "ports": [{"containerPort": 80, "hostPort": 81}]},
+        ]});
+        assert_eq!(
+            problems(on_the_node),
+            [
+                "spec.containers[0].ports[0].containerPort: Invalid value: 80: must match `hostPort` when \
+              `hostNetwork` is true"
             ]
         );
     }

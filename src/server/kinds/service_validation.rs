@@ -103,7 +103,7 @@ fn validate_ports(service: &Value, ports: &[Value], causes: &mut Vec<Cause>) {
                 validate_number(target, format!("{path}.targetPort"), causes);
             }
             target => {
-                if let Some(why) = names::port_name(target.as_str().unwrap_or("")) {
+                for why in names::port_name(target.as_str().unwrap_or("")) {
                     causes.push(Cause::invalid(format!("{path}.targetPort"), target, why));
                 }
             }

@@ -7,6 +7,7 @@ mod delete;
 mod negotiate;
 mod patch;
 pub mod protobuf;
+mod proxy;
 mod read;
 mod respond;
 mod review;
@@ -14,7 +15,7 @@ mod scale;
 mod update;
 mod watch;
 
-use std::convert::Infallible;
+use std::path::PathBuf;
 
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Bytes, Incoming};
@@ -34,7 +35,7 @@ pub use create::{admit, prepare};
 pub use delete::{DeleteOptions, delete_in};
 pub use update::finish as finish_update;
 
-pub type Body = UnsyncBoxBody<Bytes, Infallible>;
+pub type Body = UnsyncBoxBody<Bytes, hyper::Error>;
 type Answer = Result<Response<Body>, ApiError>;
 
 /// Serves requests over one store.
@@ -42,6 +43,8 @@ pub struct Api {
     pub store: Store,
     /// Ends watches when the server stops.
     pub stopping: CancellationToken,
+    /// Has a directory for each node, and in it the socket of the node's agent.
+    pub nodes_dir: Option<PathBuf>,
 }
 
 /// A request whose resource is known and whose names fit it.
@@ -103,6 +106,10 @@ impl Api {
             (Verb::Watch, None) => self.watch(&scope, negotiate::accepted(&request)?),
             (Verb::Create, Some(Subresource::Binding)) => self.bind(scope, request).await,
             (Verb::Create, None) if scope.name.is_none() => self.create(scope, request).await,
+            (Verb::Get | Verb::Create, Some(subresource)) if subresource.is_remote() => {
+                self.proxy(&scope, subresource, request).await
+            }
+            (_, Some(subresource)) if subresource.is_remote() => Err(ApiError::MethodNotAllowed),
             (_, Some(Subresource::Binding)) => Err(ApiError::MethodNotAllowed),
             (Verb::Update, _) => self.update(scope, request).await,
             (Verb::Patch, _) => self.patch(scope, request).await,

@@ -7,6 +7,8 @@
 //! Format: <https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding> and
 //! <https://protobuf.dev/programming-guides/encoding/>.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use crate::server::status::ApiError;
@@ -26,6 +28,8 @@ pub enum Kind {
     Texts,
     /// A map from string to string.
     Pairs,
+    /// A map from string to bytes, which in JSON are base64.
+    Blobs,
     Message(&'static [Field]),
 }
 
@@ -92,8 +96,12 @@ fn read_message(bytes: &[u8], fields: &[Field]) -> Option<Map<String, Value>> {
                 Value::Array(list) => list.push(text(bytes)?.into()),
                 slot => *slot = vec![text(bytes)?].into(),
             },
-            Kind::Pairs => {
+            Kind::Pairs | Kind::Blobs => {
                 let (key, value) = read_pair(bytes)?;
+                let value: Value = match field.kind {
+                    Kind::Blobs => STANDARD.encode(value).into(),
+                    _ => text(value)?.into(),
+                };
                 match slot {
                     Value::Object(map) => {
                         map.insert(key, value);
@@ -107,13 +115,13 @@ fn read_message(bytes: &[u8], fields: &[Field]) -> Option<Map<String, Value>> {
     Some(message)
 }
 
-fn read_pair(bytes: &[u8]) -> Option<(String, Value)> {
-    let mut pair = (String::new(), Value::from(""));
+fn read_pair(bytes: &[u8]) -> Option<(String, &[u8])> {
+    let mut pair = (String::new(), &[][..]);
     let mut reader = Reader(bytes);
     while let Some((number, value)) = reader.field()? {
         match (number, value) {
             (1, Wire::Bytes(bytes)) => pair.0 = text(bytes)?.to_owned(),
-            (2, Wire::Bytes(bytes)) => pair.1 = text(bytes)?.into(),
+            (2, Wire::Bytes(bytes)) => pair.1 = bytes,
             _ => {}
         }
     }

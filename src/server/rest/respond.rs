@@ -1,7 +1,5 @@
 //! Responses.
 
-use std::convert::Infallible;
-
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame};
 use hyper::header::{CONTENT_TYPE, HeaderValue, WARNING};
@@ -15,7 +13,7 @@ use crate::server::status::ApiError;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
-    with_type(status, JSON, Full::new(body.into()).boxed_unsync())
+    with_type(status, JSON, full(body))
 }
 
 pub fn value(status: StatusCode, value: &Value) -> Response<Body> {
@@ -33,7 +31,7 @@ pub fn document(document: &Document) -> Response<Body> {
         Document::Text(text) => with_type(
             StatusCode::OK,
             HeaderValue::from_static("text/plain; charset=utf-8"),
-            Full::new(Bytes::from_static(text.as_bytes())).boxed_unsync(),
+            full(text.as_bytes()),
         ),
     }
 }
@@ -41,7 +39,7 @@ pub fn document(document: &Document) -> Response<Body> {
 /// A JSON body that is produced as the client takes it.
 pub fn stream(chunks: impl futures::Stream<Item = Bytes> + Send + 'static) -> Response<Body> {
     use futures::StreamExt;
-    let frames = chunks.map(|chunk| Ok::<_, Infallible>(Frame::data(chunk)));
+    let frames = chunks.map(|chunk| Ok::<_, hyper::Error>(Frame::data(chunk)));
     with_type(StatusCode::OK, JSON, StreamBody::new(frames).boxed_unsync())
 }
 
@@ -61,6 +59,12 @@ pub fn warn(response: &mut Response<Body>, warnings: &[String]) {
             response.headers_mut().append(WARNING, value);
         }
     }
+}
+
+pub fn full(body: impl Into<Bytes>) -> Body {
+    Full::new(body.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 fn with_type(status: StatusCode, content_type: HeaderValue, body: Body) -> Response<Body> {

@@ -105,7 +105,7 @@ fn restrict(
             object::copy(&mut merged, &new, "spec");
             merged
         }
-        Some(Subresource::Binding | Subresource::Scale) | None => {
+        _ => {
             object::copy(&mut new, old, "status");
             (resource.strategy.prepare_update)(&mut new, old);
             new

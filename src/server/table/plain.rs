@@ -4,7 +4,18 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Column, age};
+use crate::server::kinds::config_map;
 use crate::server::object::{name, text};
+
+pub const CONFIG_MAP_COLUMNS: &[Column] = &[Column::NAME, Column::text("Data"), Column::AGE];
+
+pub fn config_map_row(value: &Value, now: Timestamp) -> Vec<Value> {
+    vec![
+        name(value).into(),
+        config_map::count(value).into(),
+        age(value, "/metadata/creationTimestamp", now),
+    ]
+}
 
 pub const NAMESPACE_COLUMNS: &[Column] = &[Column::NAME, Column::text("Status"), Column::AGE];
 

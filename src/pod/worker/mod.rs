@@ -1,0 +1,491 @@
+//! One pod's worker: the task that makes its containers' lives come true.
+//!
+//! ```text
+//!   the object ───────┐                    ┌─► jobs: volumes, starts, hooks, signals
+//!   podnet-pause ─────┤                    ├─► probes
+//!   jobs that ended ──┼─► Life ─► actions ─┼─► events
+//!   probes ───────────┤   (one task        └─► reports to the agent
+//!   timers ───────────┘    owns it)
+//! ```
+//!
+//! What to do is decided by [`life`](super::life). What podnet-pause says is what
+//! counts of what runs: a worker that starts over asks it, and touches nothing.
+
+mod files;
+mod hooks;
+mod notes;
+mod probes;
+mod programs;
+mod start;
+
+use std::panic::resume_unwind;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Container as Spec, ContainerStatus, Pod};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::client::{Changes, Pause, PauseError};
+use super::image::Catalogue;
+use super::life::{Action, Found, Life, Pace, Terminated, Wanted};
+use super::plan::NodeFacts;
+use super::protocol;
+use crate::agent::Tending;
+use crate::cluster::ContainersReport;
+use notes::Notes;
+use probes::{Kind, Probes, Verdict};
+use start::{Made, Refused};
+
+/// How long a report waits for a container that is just being started.
+const LULL: Duration = Duration::from_millis(100);
+/// Verdicts of probes that may wait to be seen.
+const VERDICTS: usize = 8;
+
+/// What all pods of a node have in common.
+pub struct Node {
+    pub facts: NodeFacts,
+    pub catalogue: Catalogue,
+    pub pace: Pace,
+}
+
+/// A job that has ended.
+enum Done {
+    Volumes(Result<(), start::Failure>),
+    Started {
+        index: usize,
+        attempt: u32,
+        result: Result<Made, Refused>,
+    },
+    PostStart {
+        index: usize,
+        attempt: u32,
+        result: Result<(), String>,
+    },
+    /// The preStop hook is through, and SIGTERM was sent.
+    AskedToEnd {
+        index: usize,
+        attempt: u32,
+    },
+    Signalled,
+}
+
+struct Worker {
+    node: Arc<Node>,
+    dir: PathBuf,
+    pause: Arc<Pause>,
+    tending: Tending,
+    pod: Arc<Pod>,
+    wanted: Wanted,
+    life: Life,
+    jobs: JoinSet<Done>,
+    notes: Notes,
+    /// In the order of the containers.
+    probes: Vec<Option<Probes>>,
+    verdicts: mpsc::Sender<Verdict>,
+    told: Option<Arc<ContainersReport>>,
+    /// Starts that are under way.
+    starting: u32,
+    /// Since when a report waits.
+    lull: Option<Instant>,
+}
+
+/// Tend the containers of the pod in `dir` until that is over.
+pub async fn tend(node: Arc<Node>, dir: PathBuf, tending: Tending) {
+    let pause = match Pause::connect(&dir) {
+        Ok(pause) => Arc::new(pause),
+        Err(error) => return warn!("pod in {}: {error}", dir.display()),
+    };
+    let (there, changes) = match pause.watch().await {
+        Ok(watch) => watch,
+        Err(error) => return warn!("pod in {}: {error}", dir.display()),
+    };
+    let (verdicts, heard) = mpsc::channel(VERDICTS);
+    let worker = Worker::new(node, dir, pause, tending, &there, verdicts);
+    worker.run(changes, heard).await;
+}
+
+impl Worker {
+    fn new(
+        node: Arc<Node>,
+        dir: PathBuf,
+        pause: Arc<Pause>,
+        tending: Tending,
+        there: &[protocol::Container],
+        verdicts: mpsc::Sender<Verdict>,
+    ) -> Worker {
+        let pod = Arc::clone(&tending.assignment.borrow().pod);
+        let wanted = Wanted::of(&pod, node.pace);
+        let now = Timestamp::now();
+        let known = known_statuses(&tending, &pod);
+        let found: Vec<Found<'_>> = wanted
+            .containers
+            .iter()
+            .map(|rules| Found {
+                status: known.iter().find(|status| status.name == rules.name),
+                there: there.iter().find(|container| container.name == rules.name),
+                logged: files::latest_attempt(&dir, &rules.name),
+            })
+            .collect();
+        let life = Life::resume(&wanted, &found, tending.started, now, |index, run, end| {
+            files::terminated(&dir, spec(&pod, index), run, end)
+        });
+        Worker {
+            probes: wanted.containers.iter().map(|_| None).collect(),
+            notes: Notes::new(tending.events.clone(), Arc::clone(&pod)),
+            told: tending.before.clone(),
+            jobs: JoinSet::new(),
+            starting: 0,
+            lull: None,
+            node,
+            dir,
+            pause,
+            tending,
+            pod,
+            wanted,
+            life,
+            verdicts,
+        }
+    }
+
+    async fn run(mut self, mut changes: Changes, mut heard: mpsc::Receiver<Verdict>) {
+        if let Some(by) = &self.pod.metadata.deletion_timestamp {
+            self.life.delete(by.0);
+        }
+        loop {
+            let again = self.act();
+            self.report().await;
+            if self.starting == 0 && self.life.is_over(&self.wanted) {
+                return;
+            }
+            let due = [again, self.lull.map(|since| since + LULL)];
+            let due = due.into_iter().flatten().min();
+            tokio::select! {
+                changed = self.tending.assignment.changed() => match changed {
+                    Ok(()) => self.on_object(),
+                    Err(_) => return,
+                },
+                change = changes.next() => match change {
+                    Some(container) => self.on_change(&container),
+                    None => return,
+                },
+                Some(done) = self.jobs.join_next() => match done {
+                    Ok(done) => self.on_done(done),
+                    Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+                    Err(_) => {}
+                },
+                Some(verdict) = heard.recv() => self.on_verdict(verdict),
+                () = sleep_until(due) => {}
+            }
+        }
+    }
+
+    /// Have done what is to be done now; when to look again.
+    fn act(&mut self) -> Option<Instant> {
+        let now = Timestamp::now();
+        let (actions, again) = self.life.next(&self.wanted, now);
+        for action in actions {
+            self.carry_out(action);
+        }
+        self.tend_probes();
+        again.map(|again| Instant::now() + until(now, again))
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::PrepareVolumes => {
+                let job = start::volumes(self.scene());
+                self.jobs.spawn(async move { Done::Volumes(job.await) });
+            }
+            Action::Start(index) => self.start(index),
+            Action::Stop(index) => {
+                self.notes.stopping(&self.wanted.containers[index].name);
+                self.stop(index);
+            }
+            Action::Terminate(index) => self.signal(index, hooks::TERM),
+            Action::Kill(index) => self.signal(index, hooks::KILL),
+            Action::CrashBackOff(index) => {
+                let name = &self.wanted.containers[index].name;
+                self.notes.crash_back_off(name, &self.wanted.pod);
+            }
+            Action::PullBackOff(index) => {
+                let rules = &self.wanted.containers[index];
+                self.notes.pull_back_off(&rules.name, &rules.image);
+            }
+            Action::DeadlineExceeded => self.notes.deadline_exceeded(),
+        }
+    }
+
+    fn scene(&self) -> start::Scene {
+        start::Scene {
+            node: Arc::clone(&self.node),
+            dir: self.dir.clone(),
+            pause: Arc::clone(&self.pause),
+            pod: Arc::clone(&self.pod),
+            addresses: self.tending.assignment.borrow().addresses.clone(),
+            client: self.tending.client.clone(),
+            notes: self.notes.clone(),
+        }
+    }
+
+    fn start(&mut self, index: usize) {
+        self.starting += 1;
+        let attempt = self.life.containers[index].next_attempt();
+        let job = start::start(self.scene(), index, attempt);
+        self.jobs.spawn(async move {
+            Done::Started {
+                index,
+                attempt,
+                result: job.await,
+            }
+        });
+    }
+
+    /// The preStop hook, then SIGTERM.
+    fn stop(&mut self, index: usize) {
+        let attempt = self.life.containers[index].restarts;
+        let hook = self.hook(index, |hooks| hooks.pre_stop.as_ref());
+        let pause = Arc::clone(&self.pause);
+        let name = self.wanted.containers[index].name.clone();
+        let notes = self.notes.clone();
+        self.jobs.spawn(async move {
+            if let Some(hook) = hook
+                && let Err(why) = hooks::run(hook, &pause, &name).await
+            {
+                notes.hook_failed(&name, "FailedPreStopHook", "PreStopHook", &why);
+            }
+            hooks::signal(&pause, &name, hooks::TERM).await;
+            Done::AskedToEnd { index, attempt }
+        });
+    }
+
+    fn signal(&mut self, index: usize, signal: i32) {
+        let pause = Arc::clone(&self.pause);
+        let name = self.wanted.containers[index].name.clone();
+        self.jobs.spawn(async move {
+            hooks::signal(&pause, &name, signal).await;
+            Done::Signalled
+        });
+    }
+
+    fn hook(&self, index: usize, which: hooks::Which) -> Option<hooks::Hook> {
+        let address = self.address();
+        hooks::Hook::of(spec(&self.pod, index)?, which, address)
+    }
+
+    fn address(&self) -> Option<std::net::IpAddr> {
+        self.tending.assignment.borrow().addresses.first().copied()
+    }
+
+    fn on_object(&mut self) {
+        let pod = Arc::clone(&self.tending.assignment.borrow_and_update().pod);
+        let wanted = Wanted::of(&pod, self.node.pace);
+        if wanted.containers.len() != self.wanted.containers.len() {
+            return warn!("pod {}: its containers changed in number", wanted.pod);
+        }
+        let now = Timestamp::now();
+        if pod.metadata.deletion_timestamp.is_some() {
+            let seconds = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
+            let grace = SignedDuration::from_secs(seconds.max(0));
+            self.life
+                .delete(now.checked_add(grace).unwrap_or(Timestamp::MAX));
+        }
+        self.notes.about(Arc::clone(&pod));
+        self.pod = pod;
+        self.wanted = wanted;
+        for index in self.life.replaced_images(&self.wanted, now) {
+            self.notes
+                .image_changed(&self.wanted.containers[index].name);
+            self.stop(index);
+        }
+    }
+
+    fn on_change(&mut self, container: &protocol::Container) {
+        let Some(index) = self.wanted.index_of(&container.name) else {
+            return;
+        };
+        self.on_running(index, container.attempt, container.started_at);
+        if let Some(end) = container.ended {
+            let end = files::terminated(&self.dir, spec(&self.pod, index), container, end);
+            self.on_ended(index, end);
+        }
+    }
+
+    fn on_running(&mut self, index: usize, attempt: u32, at: Timestamp) {
+        if !self.life.started(&self.wanted, index, attempt, at) {
+            return;
+        }
+        let Some(hook) = self.hook(index, |hooks| hooks.post_start.as_ref()) else {
+            return self.life.hooked(index, attempt);
+        };
+        let pause = Arc::clone(&self.pause);
+        let name = self.wanted.containers[index].name.clone();
+        self.jobs.spawn(async move {
+            Done::PostStart {
+                index,
+                attempt,
+                result: hooks::run(hook, &pause, &name).await,
+            }
+        });
+    }
+
+    fn on_ended(&mut self, index: usize, end: Terminated) {
+        if self.life.ended(index, end) {
+            self.probes[index] = None;
+        }
+    }
+
+    fn on_done(&mut self, done: Done) {
+        let now = Timestamp::now();
+        match done {
+            Done::Volumes(Ok(())) => self.life.volumes_prepared(),
+            Done::Volumes(Err(failure)) => {
+                self.notes.mount_failed(&failure.message);
+                self.life.volumes_failed(now);
+            }
+            Done::Started {
+                index,
+                attempt,
+                result,
+            } => self.on_start(index, attempt, result, now),
+            Done::PostStart {
+                index,
+                attempt,
+                result,
+            } => match result {
+                Ok(()) => self.life.hooked(index, attempt),
+                Err(why) => {
+                    let name = &self.wanted.containers[index].name;
+                    self.notes
+                        .hook_failed(name, "FailedPostStartHook", "PostStartHook", &why);
+                    self.condemn(index, attempt, None, "failed postStart hook");
+                }
+            },
+            Done::AskedToEnd { index, attempt } => self.life.asked_to_end(index, attempt, now),
+            Done::Signalled => {}
+        }
+    }
+
+    fn on_start(
+        &mut self,
+        index: usize,
+        attempt: u32,
+        result: Result<Made, Refused>,
+        now: Timestamp,
+    ) {
+        self.starting = self.starting.saturating_sub(1);
+        match result {
+            Ok(made) => {
+                self.life.containers[index].image_id = made.image_id;
+                self.on_running(index, attempt, made.at);
+            }
+            Err(Refused::NotMade(failure)) => {
+                let (reason, message) = (failure.reason, failure.message);
+                self.life.refused(&self.wanted, index, now, reason, message);
+            }
+            Err(Refused::NotStarted(why)) => {
+                self.life.start_failed(&self.wanted, index, now, why);
+            }
+            // The sandbox has ended; that is heard of.
+            Err(Refused::Gone) => {}
+        }
+    }
+
+    fn on_verdict(&mut self, verdict: Verdict) {
+        let Verdict {
+            index,
+            attempt,
+            kind,
+            good,
+        } = verdict;
+        match (kind, good) {
+            (Kind::Readiness, ready) => self.life.readiness(index, attempt, ready),
+            (Kind::Startup, true) => self.life.passed(index, attempt),
+            (Kind::Liveness, true) => {}
+            (Kind::Startup | Kind::Liveness, false) => {
+                let probe = spec(&self.pod, index).and_then(|spec| kind.of(spec));
+                let grace = probe.and_then(|probe| probe.termination_grace_period_seconds);
+                self.condemn(index, attempt, grace, kind.failure());
+            }
+        }
+    }
+
+    /// It has to end, within `grace` seconds or its pod's own.
+    fn condemn(&mut self, index: usize, attempt: u32, grace: Option<i64>, why: &str) {
+        let grace = grace.map_or(self.wanted.grace, SignedDuration::from_secs);
+        let now = Timestamp::now();
+        let by = now.checked_add(grace).unwrap_or(Timestamp::MAX);
+        if self.life.condemn(&self.wanted, index, attempt, by) {
+            let name = &self.wanted.containers[index].name;
+            self.notes.condemned(name, why);
+            self.stop(index);
+        }
+    }
+
+    /// Tell the agent how it stands, if that is news. What is just being started gets a
+    /// moment, so that one report says it all.
+    async fn report(&mut self) {
+        let now = Timestamp::now();
+        let own = self.told.iter().flat_map(|told| &told.conditions);
+        let status = self.pod.status.as_ref();
+        let objects = status
+            .into_iter()
+            .flat_map(|status| status.conditions.iter().flatten());
+        let before: Vec<_> = own.chain(objects).cloned().collect();
+        let report = self.life.report(&self.wanted, &before, now);
+        if self.told.as_deref() == Some(&report) {
+            self.lull = None;
+            return;
+        }
+        if self.starting > 0 {
+            let since = *self.lull.get_or_insert_with(Instant::now);
+            if since.elapsed() < LULL {
+                return;
+            }
+        }
+        self.lull = None;
+        let report = Arc::new(report);
+        self.told = Some(Arc::clone(&report));
+        self.tending.reports.send(report).await;
+    }
+}
+
+/// What was said last of each container.
+fn known_statuses(tending: &Tending, pod: &Pod) -> Vec<ContainerStatus> {
+    if let Some(before) = &tending.before {
+        let all = before.init_containers.iter().chain(&before.containers);
+        return all.cloned().collect();
+    }
+    let Some(status) = &pod.status else {
+        return Vec::new();
+    };
+    let init = status.init_container_statuses.iter().flatten();
+    let all = init.chain(status.container_statuses.iter().flatten());
+    all.cloned().collect()
+}
+
+/// In the order of [`Wanted::containers`].
+fn spec(pod: &Pod, index: usize) -> Option<&Spec> {
+    let spec = pod.spec.as_ref()?;
+    let init = spec.init_containers.as_deref().unwrap_or_default();
+    init.iter().chain(&spec.containers).nth(index)
+}
+
+fn until(now: Timestamp, then: Timestamp) -> Duration {
+    Duration::try_from(then.duration_since(now)).unwrap_or_default()
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn is_gone(error: &PauseError) -> bool {
+    matches!(error, PauseError::Io { .. })
+}

@@ -1,0 +1,280 @@
+//! An API server, a node's service and one pod of its own for a test, in fresh namespaces.
+
+use std::fs;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{AttachParams, AttachedProcess, LogParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use podnet::cluster::kubeconfig;
+use podnet::cluster::pki::Authority;
+use podnet::pod::bundle::{Bundle, PidNamespace, Process, Root, Streams, User};
+use podnet::pod::kubelet::{Kubelet, SOCKET};
+use podnet::pod::{NewPod, Pause, spawn};
+use podnet::server::{Server, ServerConfig, TlsFiles};
+use serde_json::json;
+use tokio::io::AsyncReadExt;
+use tokio::process::Child;
+
+use crate::support::{isolated, sh};
+
+pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const POD: &str = "web";
+const NODE: &str = "node-1";
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What Docker leaves to a container's root.
+const CAPABILITIES: u64 = 0xa804_25fb;
+
+pub struct Place {
+    dir: tempfile::TempDir,
+    pub pods: Api<Pod>,
+    pub pause: Pause,
+    pod_dir: PathBuf,
+    pub node: tokio::task::JoinHandle<()>,
+    process: Child,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Of a test that failed: whoever waits for its output waits for this process too.
+        let _ = self.process.start_kill();
+    }
+}
+
+/// Runs `test` with a pod that has the containers `main` and `side`, of which none runs; what is
+/// left of it ends with the namespaces.
+pub fn with_pod(test: impl AsyncFnOnce(&Place)) {
+    isolated(|| {
+        sh("ip link set lo up");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let place = Place::new().await;
+            test(&place).await;
+            place.pause.stop().await.expect("asked to stop");
+            within("the pod ends", place.pause.ended()).await;
+        });
+        // What a failed client left must not hold up the end.
+        runtime.shutdown_background();
+    });
+}
+
+/// Fails the test if it takes for ever.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("never: {what}"),
+    }
+}
+
+pub async fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+impl Place {
+    async fn new() -> Place {
+        let dir = tempfile::tempdir().expect("a directory");
+        let client = serve(dir.path()).await;
+        let pods: Api<Pod> = Api::default_namespaced(client);
+        let containers = [
+            json!({"name": "main", "image": "host", "stdin": true}),
+            json!({"name": "side", "image": "host"}),
+        ];
+        let pod = serde_json::from_value(json!({
+            "metadata": {"name": POD},
+            "spec": {"nodeName": NODE, "schedulerName": "nobody", "containers": containers},
+        }));
+        let created = pods
+            .create(&PostParams::default(), &pod.expect("a pod"))
+            .await;
+        let uid = created.expect("created").metadata.uid.expect("a uid");
+        let running = Patch::Merge(json!({"status": {"phase": "Running"}}));
+        let patched = pods
+            .patch_status(POD, &PatchParams::default(), &running)
+            .await;
+        patched.expect("it is said to run");
+        let node_dir = dir.path().join("nodes").join(NODE);
+        let pod_dir = node_dir.join("pods").join(&uid);
+        fs::create_dir_all(&pod_dir).expect("a directory");
+        let kubelet = Kubelet::bind(&node_dir.join(SOCKET), &node_dir.join("pods"));
+        let kubelet = kubelet.expect("a socket");
+        let node = tokio::spawn(async { match kubelet.serve().await {} });
+        let (process, pause) = start_pod(&pod_dir).await;
+        Place {
+            dir,
+            pods,
+            pause,
+            pod_dir,
+            node,
+            process,
+        }
+    }
+
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.dir.path().join("kubeconfig")
+    }
+
+    pub fn log(&self, container: &str, attempt: u32) -> PathBuf {
+        let logs = self.pod_dir.join("logs").join(container);
+        logs.join(format!("{attempt}.log"))
+    }
+
+    /// Starts a shell script as the container `main`.
+    pub async fn start(&self, script: &str) {
+        self.start_bundle(&shell("main", script)).await;
+    }
+
+    pub async fn start_bundle(&self, bundle: &Bundle) {
+        let started = within("it starts", self.pause.start(bundle)).await;
+        started.expect("started");
+    }
+
+    pub async fn logs(&self, options: LogParams) -> Result<String, String> {
+        let container = options.container.clone().or(Some("main".into()));
+        let options = LogParams {
+            container,
+            ..options
+        };
+        let logs = within("a log", self.pods.logs(POD, &options)).await;
+        logs.map_err(|error| error.to_string())
+    }
+
+    pub async fn exec(&self, command: &[&str], params: AttachParams) -> AttachedProcess {
+        let params = params.container("main");
+        let running = self.pods.exec(POD, command.iter().copied(), &params);
+        within("exec", running).await.expect("it runs")
+    }
+
+    /// Standard output, error, and the exit code of a script that is run in `main`.
+    pub async fn run(&self, script: &str) -> (String, String, i32) {
+        let command = ["sh", "-c", script];
+        let mut process = self.exec(&command, AttachParams::default()).await;
+        let status = process.take_status().expect("a status");
+        let (mut out, mut err) = (String::new(), String::new());
+        let (mut stdout, mut stderr) = (process.stdout().unwrap(), process.stderr().unwrap());
+        within("it ends", async {
+            let told = (
+                stdout.read_to_string(&mut out),
+                stderr.read_to_string(&mut err),
+            );
+            let (out, err, status) = tokio::join!(told.0, told.1, status);
+            out.expect("output");
+            err.expect("errors");
+            status.expect("a status")
+        })
+        .await
+        .pipe(|status| (out, err, exit_code(&status)))
+    }
+}
+
+trait Pipe: Sized {
+    fn pipe<T>(self, then: impl FnOnce(Self) -> T) -> T {
+        then(self)
+    }
+}
+
+impl<T> Pipe for T {}
+
+/// As kubectl reads it from the status of an exec.
+pub fn exit_code(status: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Status) -> i32 {
+    if status.status.as_deref() == Some("Success") {
+        return 0;
+    }
+    let causes = status
+        .details
+        .as_ref()
+        .and_then(|details| details.causes.as_ref());
+    let code = causes
+        .into_iter()
+        .flatten()
+        .find(|cause| cause.reason.as_deref() == Some("ExitCode"));
+    let code = code.and_then(|cause| cause.message.as_ref()?.parse().ok());
+    code.unwrap_or_else(|| panic!("no exit code: {status:?}"))
+}
+
+async fn serve(dir: &Path) -> Client {
+    let pki = dir.join("pki");
+    let authority = Authority::load_or_create(&pki, "test").expect("an authority");
+    let identity = authority
+        .server_identity(&["127.0.0.1".into()])
+        .expect("an identity");
+    identity.write(&pki, "server").expect("written");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let url = format!("https://{}", listener.local_addr().expect("an address"));
+    let config = ServerConfig {
+        store: dir.join("store"),
+        tls: TlsFiles {
+            ca: pki.join("ca.crt"),
+            certificate: pki.join("server.crt"),
+            key: pki.join("server.key"),
+        },
+        listeners: vec![listener],
+        nodes_dir: Some(dir.join("nodes")),
+    };
+    let server = Server::start(config).await.expect("a server");
+    tokio::spawn(server.run(std::future::pending()));
+    let kubeconfig = dir.join("kubeconfig");
+    fs::write(&kubeconfig, admin(&pki, &url)).expect("written");
+    podnet::cluster::connect(&kubeconfig)
+        .await
+        .expect("a client")
+}
+
+fn admin(pki: &Path, url: &str) -> String {
+    let authority = Authority::load_or_create(pki, "test").expect("an authority");
+    let identity = authority
+        .client_identity("tester", "system:masters")
+        .expect("an identity");
+    kubeconfig::render("test", url, authority.certificate_pem(), &identity)
+}
+
+async fn start_pod(dir: &Path) -> (Child, Pause) {
+    let pod = NewPod {
+        program: Path::new(env!("CARGO_BIN_EXE_podnet-pause")),
+        dir,
+        hostname: POD,
+        ipv6: true,
+        host_network: false,
+    };
+    let child = within("the pod starts", spawn(&pod)).await.expect("a pod");
+    let pid = child.id().expect("it runs");
+    sh(&format!("nsenter -t {pid} -n ip link set lo up"));
+    (child, Pause::connect(dir).expect("a connection"))
+}
+
+/// A container that runs a shell script on the machine's own files.
+pub fn shell(name: &str, script: &str) -> Bundle {
+    Bundle {
+        name: name.to_owned(),
+        attempt: 0,
+        process: Process {
+            argv: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
+            env: vec![PATH.to_owned()],
+            cwd: PathBuf::from("/"),
+            user: User::default(),
+            capabilities: CAPABILITIES,
+            no_new_privileges: true,
+        },
+        root: Root {
+            layers: vec![PathBuf::from("/")],
+            hidden: ["/home", "/root", "/run", "/tmp"]
+                .map(PathBuf::from)
+                .to_vec(),
+            read_only: false,
+            masked: Vec::new(),
+            read_only_paths: Vec::new(),
+        },
+        mounts: Vec::new(),
+        pids: PidNamespace::Own,
+        streams: Streams::default(),
+        log: PathBuf::from(format!("logs/{name}/0.log")),
+    }
+}
