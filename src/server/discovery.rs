@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 use super::kinds::review::{REVIEWS, Review};
@@ -11,6 +12,8 @@ use super::resource::{ALL, Resource, Subresource};
 pub enum Document {
     Json(Value),
     Text(&'static str),
+    /// JSON that is kept as it is sent.
+    Made(Bytes),
 }
 
 /// The document at a path that is no resource's.
@@ -38,7 +41,7 @@ pub fn answer(path: &str) -> Option<Document> {
             group["apiVersion"] = "v1".into();
             group
         }
-        ["openapi", "v3", path @ ..] => openapi::answer(path)?,
+        ["openapi", "v3", path @ ..] => return openapi::answer(path).map(Document::Made),
         ["api", version] => resources("", version)?,
         ["apis", group, version] => resources(group, version)?,
         _ => return None,
@@ -157,6 +160,7 @@ fn subresource_entry(resource: &Resource, subresource: Subresource) -> Value {
         Subresource::Exec => ("PodExecOptions", json!(["create", "get"])),
         Subresource::Attach => ("PodAttachOptions", json!(["create", "get"])),
         Subresource::PortForward => ("PodPortForwardOptions", json!(["create", "get"])),
+        Subresource::Eviction => ("Eviction", json!(["create"])),
     };
     let mut entry = json!({
         "name": format!("{}/{}", resource.plural, subresource.name()),
@@ -166,8 +170,13 @@ fn subresource_entry(resource: &Resource, subresource: Subresource) -> Value {
         "verbs": verbs,
     });
     // Of another group than its resource: clients find the type by this.
-    if subresource == Subresource::Scale {
-        entry["group"] = "autoscaling".into();
+    let group = match subresource {
+        Subresource::Scale => Some("autoscaling"),
+        Subresource::Eviction => Some("policy"),
+        _ => None,
+    };
+    if let Some(group) = group {
+        entry["group"] = group.into();
         entry["version"] = "v1".into();
     }
     entry

@@ -67,6 +67,7 @@ pub enum Subresource {
     Exec,
     Attach,
     PortForward,
+    Eviction,
 }
 
 impl Subresource {
@@ -80,6 +81,7 @@ impl Subresource {
             Subresource::Exec => "exec",
             Subresource::Attach => "attach",
             Subresource::PortForward => "portforward",
+            Subresource::Eviction => "eviction",
         }
     }
 

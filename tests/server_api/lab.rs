@@ -138,9 +138,11 @@ async fn json_of(response: hyper::Response<Body>) -> Value {
 /// A client as a kubeconfig describes it.
 pub async fn connect(kubeconfig: &str) -> Client {
     let config = Kubeconfig::from_yaml(kubeconfig).unwrap();
-    let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default())
+    let mut config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default())
         .await
         .unwrap();
+    // A refusal is an answer here, however temporary it says it is.
+    config.default_retry = false;
     Client::try_from(config).unwrap()
 }
 

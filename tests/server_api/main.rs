@@ -1,9 +1,14 @@
 //! The embedded API server over real TLS, through a stock client library.
 
 mod access;
+mod applies;
 mod claims;
 mod controllers;
+mod evictions;
+mod kubectl;
 mod lab;
+mod lists;
+mod patches;
 mod services;
 mod verbs;
 mod watches;

@@ -43,10 +43,6 @@ async fn both_patches() {
     let renamed = json!({"metadata": {"name": "other"}});
     let (code, _) = lab.send_as("PATCH", &path, MERGE, renamed).await;
     assert_eq!(code, 422);
-    let list = json!({"spec": {"containers": [{"name": "main", "image": "x"}]}});
-    let strategic = "application/strategic-merge-patch+json";
-    let (code, _) = lab.send_as("PATCH", &path, strategic, list).await;
-    assert_eq!(code, 415);
 }
 
 #[tokio::test]

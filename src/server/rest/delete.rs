@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::protobuf::DELETE_OPTIONS;
 use super::update::dry;
 use super::{Answer, Api, Scope, body, respond};
 use crate::server::kinds::namespace;
@@ -111,13 +112,23 @@ impl Api {
 impl DeleteOptions {
     /// From the body, or from the query where the body says nothing.
     async fn read(request: Request<Incoming>, query: &Options) -> Result<Self, ApiError> {
+        let media_type = body::media_type(&request);
         let body = body::bytes(request).await?;
-        let mut options = if body.is_empty() {
-            DeleteOptions::default()
+        let options = if body.is_empty() {
+            Value::Null
         } else {
-            serde_json::from_slice(&body).map_err(|error| {
+            body::read(&media_type, &body, "DeleteOptions", "v1", DELETE_OPTIONS)?
+        };
+        DeleteOptions::of(options, query)
+    }
+
+    /// `given` is the body, `Null` without one.
+    pub(super) fn of(given: Value, query: &Options) -> Result<Self, ApiError> {
+        let mut options = match given {
+            Value::Null => DeleteOptions::default(),
+            given => serde_json::from_value(given).map_err(|error| {
                 ApiError::BadRequest(format!("cannot read the DeleteOptions: {error}"))
-            })?
+            })?,
         };
         options.grace_period_seconds = options.grace_period_seconds.or(query.grace_period_seconds);
         if query.dry_run {
