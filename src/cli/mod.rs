@@ -68,6 +68,14 @@ enum Command {
     Create(api::CreateArgs),
     /// List pods, nodes and other objects
     Get(api::GetArgs),
+    /// Print what a container wrote
+    Logs(api::LogsArgs),
+    /// Run a command in a container
+    Exec(api::ExecArgs),
+    /// Join a container that runs: its output, and with -i its input
+    Attach(api::AttachArgs),
+    /// Reach ports of a pod from here
+    PortForward(api::PortForwardArgs),
     /// Delete objects by name, label or all
     Delete(api::DeleteArgs),
     /// Load images from files, list and remove them
@@ -184,6 +192,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(args) => api::run(&args),
         Command::Get(args) => api::get(&args),
         Command::Create(args) => api::create(&args),
+        Command::Logs(args) => api::logs(&args),
+        Command::Exec(args) => api::exec(&args),
+        Command::Attach(args) => api::attach(&args),
+        Command::PortForward(args) => api::port_forward(&args),
         Command::Delete(args) => api::delete(&args),
         Command::Image(command) => image::run(&command),
         Command::Kubeconfig(args) => kubeconfig(&args),

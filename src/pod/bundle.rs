@@ -72,7 +72,7 @@ pub struct Mount {
     /// Nothing that runs in a container can put a link in its place.
     pub source: PathBuf,
     /// What of `source`; empty for all of it. Containers may have written there, so it
-    /// is looked up without ever leaving `source` (openat2(2), `RESOLVE_BENEATH`); made,
+    /// is looked up as if `source` were the root (openat2(2), `RESOLVE_IN_ROOT`); made,
     /// as a directory, if it is not there.
     pub below: PathBuf,
     /// Absolute, in the container; made if it is not there, and never looked up

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Event, Pod};
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::Value;
 
@@ -77,6 +77,14 @@ impl Cluster {
         self.runtime
             .block_on(self.pods().delete(pod, &params))
             .expect("deleted");
+    }
+
+    /// A merge: lists are replaced.
+    pub fn patch(&self, pod: &str, patch: Value) {
+        let pods = self.pods();
+        let (patch, params) = (Patch::Merge(patch), PatchParams::default());
+        let patched = pods.patch(pod, &params, &patch);
+        self.runtime.block_on(patched).expect("patched");
     }
 
     pub fn uid(&self, pod: &str) -> String {

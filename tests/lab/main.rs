@@ -9,3 +9,4 @@ mod observe;
 mod place;
 mod pods;
 mod pods_probes;
+mod streams;

@@ -217,15 +217,7 @@ fn an_agent_that_starts_over_touches_nothing() {
 fn a_pod_that_ignores_sigterm_is_killed_when_its_time_is_up() {
     let cluster = lab();
     let time = unique(4);
-    cluster.create(json!({
-        "metadata": {"name": "stubborn"},
-        "spec": {
-            "terminationGracePeriodSeconds": 2,
-            "containers": [
-                {"name": "main", "image": "busybox", "command": sh(&format!("trap 'echo no' TERM; while :; do sleep {time} & wait; done"))},
-            ],
-        },
-    }));
+    cluster.create(stubborn(&time, 2));
     cluster.ready("stubborn");
     let dir = cluster.pod_dir("stubborn");
     cluster.delete("stubborn", None);
@@ -240,6 +232,77 @@ fn a_pod_that_ignores_sigterm_is_killed_when_its_time_is_up() {
     assert_eq!(processes(&time), [0i32; 0]);
     assert!(!dir.exists(), "{} is left", dir.display());
     assert!(cluster.has_event("stubborn", "Killing", "Stopping container main"));
+}
+
+/// Ignores SIGTERM, and says that it got one.
+fn stubborn(time: &str, grace_seconds: u32) -> Value {
+    let script = format!("trap 'echo no' TERM; while :; do sleep {time} & wait; done");
+    json!({
+        "metadata": {"name": "stubborn"},
+        "spec": {
+            "terminationGracePeriodSeconds": grace_seconds,
+            "containers": [{"name": "main", "image": "busybox", "command": sh(&script)}],
+        },
+    })
+}
+
+#[test]
+fn an_agent_that_starts_over_goes_on_with_a_deletion() {
+    let cluster = lab();
+    let time = unique(5);
+    cluster.create(stubborn(&time, 4));
+    cluster.ready("stubborn");
+    let dir = cluster.pod_dir("stubborn");
+    cluster.delete("stubborn", None);
+    let asked = || Some(cluster.log_in(&dir, "main", 0)?.contains("no"));
+    eventually("it was asked", || asked().filter(|asked| *asked));
+    let agent = pid_of(&cluster.place, "default", "node-1").expect("it runs");
+    let kill_it = format!("kill -9 {agent}");
+    let place = &cluster.place;
+    place.ok(&["shell", "underlay", "--", "sh", "-c", &kill_it]);
+    let gone = || cluster.get("stubborn").is_none().then_some(());
+    eventually("it is gone", gone);
+    assert_eq!(processes(&time), [0i32; 0]);
+    assert!(!dir.exists(), "{} is left", dir.display());
+}
+
+#[test]
+fn a_deletion_can_be_hurried() {
+    for hurry in [Some(1), Some(0)] {
+        let cluster = lab();
+        let time = unique(6 + hurry.unwrap_or(0));
+        cluster.create(stubborn(&time, 3600));
+        cluster.ready("stubborn");
+        let dir = cluster.pod_dir("stubborn");
+        cluster.delete("stubborn", None);
+        let asked = || Some(cluster.log_in(&dir, "main", 0)?.contains("no"));
+        eventually("it was asked", || asked().filter(|asked| *asked));
+        cluster.delete("stubborn", hurry);
+        let gone = || cluster.get("stubborn").is_none().then_some(());
+        eventually("it is gone", gone);
+        let over = || (processes(&time).is_empty() && !dir.exists()).then_some(());
+        eventually("nothing of it is left", over);
+    }
+}
+
+#[test]
+fn another_image_in_the_object_is_another_run() {
+    let cluster = lab();
+    cluster.create(json!({
+        "metadata": {"name": "changing"},
+        "spec": {"terminationGracePeriodSeconds": 1, "containers": [
+            {"name": "main", "image": "busybox", "command": ["sleep", "1000"]},
+        ]},
+    }));
+    cluster.ready("changing");
+    let mut containers = cluster.get("changing").expect("it is there")["spec"]["containers"].take();
+    containers[0]["image"] = json!("debian");
+    cluster.patch("changing", json!({"spec": {"containers": containers}}));
+    let status = cluster.container("changing", "main", |status| {
+        status["restartCount"] == 1 && status["ready"] == true
+    });
+    assert_eq!(status["image"], "debian");
+    assert!(cluster.has_event("changing", "Killing", "definition changed"));
 }
 
 #[test]

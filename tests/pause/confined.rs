@@ -66,6 +66,7 @@ fn device_nodes_that_are_made_cannot_be_opened() {
         let mut bundle = shell("a", script);
         bundle.mounts.push(podnet::pod::bundle::Mount {
             source: "volumes/data".into(),
+            below: Default::default(),
             target: "/data".into(),
             read_only: false,
         });

@@ -20,6 +20,7 @@ $c = IO::Socket::INET->new("127.0.0.1:8080") or die "connect: $!\n"; print <$c>;
 fn mount(source: &str, target: &str, read_only: bool) -> Mount {
     Mount {
         source: PathBuf::from(source),
+        below: Default::default(),
         target: PathBuf::from(target),
         read_only,
     }

@@ -25,16 +25,22 @@ fn version() -> Option<String> {
     }
 }
 
+/// What carries the streams of kubectl's newer versions, and of all of them.
+const WEBSOCKETS: [bool; 2] = [true, false];
+
 impl Place {
-    fn kubectl(&self) -> Command {
+    fn kubectl(&self, websockets: bool) -> Command {
         let mut command = Command::new("kubectl");
+        for kind in ["REMOTE_COMMAND", "PORT_FORWARD"] {
+            command.env(format!("KUBECTL_{kind}_WEBSOCKETS"), websockets.to_string());
+        }
         command.env("KUBECONFIG", self.kubeconfig());
         command.env("HOME", self.kubeconfig().parent().expect("a directory"));
         command
     }
 
-    async fn output(&self, arguments: &[&str], input: &[u8]) -> Output {
-        let mut command = self.kubectl();
+    async fn output(&self, websockets: bool, arguments: &[&str], input: &[u8]) -> Output {
+        let mut command = self.kubectl(websockets);
         command.args(arguments);
         let input = input.to_vec();
         let run = move || {
@@ -60,7 +66,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn logs_exec_and_attach() {
+fn logs_and_exec() {
     if version().is_none() {
         return;
     }
@@ -75,37 +81,46 @@ fn logs_exec_and_attach() {
             while place.logs(kube::api::LogParams::default()).await.unwrap() != "hello\n" {}
         })
         .await;
-        let logs = place
-            .output(&["logs", POD, "-c", "main", "--tail=1"], b"")
-            .await;
+        let logs = ["logs", POD, "-c", "main", "--tail=1"];
+        let logs = place.output(true, &logs, b"").await;
         assert_eq!(text(&logs.stdout), "hello\n", "{}", text(&logs.stderr));
-        let exec = [
-            "exec",
-            POD,
-            "-c",
-            "main",
-            "--",
-            "sh",
-            "-c",
-            "echo out; echo err >&2; exit 7",
-        ];
-        let run = place.output(&exec, b"").await;
-        assert_eq!(run.status.code(), Some(7), "{}", text(&run.stderr));
-        assert_eq!(text(&run.stdout), "out\n");
-        assert!(
-            text(&run.stderr).starts_with("err\n"),
-            "{}",
-            text(&run.stderr)
-        );
-        let sent: Vec<u8> = (0..10_u32 << 20)
-            .map(|n| (n ^ n >> 8 ^ n >> 16) as u8)
-            .collect();
-        let cat = place
-            .output(&["exec", "-i", POD, "-c", "main", "--", "cat"], &sent)
-            .await;
-        assert!(cat.status.success(), "{}", text(&cat.stderr));
-        assert!(cat.stdout == sent, "{} bytes came back", cat.stdout.len());
+        for websockets in WEBSOCKETS {
+            exec(place, websockets).await;
+        }
     });
+}
+
+async fn exec(place: &Place, websockets: bool) {
+    let exec = [
+        "exec",
+        POD,
+        "-c",
+        "main",
+        "--",
+        "sh",
+        "-c",
+        "echo out; echo err >&2; exit 7",
+    ];
+    let run = place.output(websockets, &exec, b"").await;
+    assert_eq!(run.status.code(), Some(7), "{}", text(&run.stderr));
+    assert_eq!(text(&run.stdout), "out\n");
+    assert!(
+        text(&run.stderr).starts_with("err\n"),
+        "{}",
+        text(&run.stderr)
+    );
+    let sent: Vec<u8> = (0..10_u32 << 20)
+        .map(|n| (n ^ n >> 8 ^ n >> 16) as u8)
+        .collect();
+    let cat = place
+        .output(
+            websockets,
+            &["exec", "-i", POD, "-c", "main", "--", "cat"],
+            &sent,
+        )
+        .await;
+    assert!(cat.status.success(), "{}", text(&cat.stderr));
+    assert!(cat.stdout == sent, "{} bytes came back", cat.stdout.len());
 }
 
 /// Ends when it is dropped.
@@ -124,8 +139,8 @@ impl Drop for Forward {
 }
 
 impl Forward {
-    fn to(place: &Place, port: u16) -> Forward {
-        let mut command = place.kubectl();
+    fn to(place: &Place, websockets: bool, port: u16) -> Forward {
+        let mut command = place.kubectl(websockets);
         command.args(["port-forward", POD, &format!(":{port}")]);
         let mut child = command
             .stdout(Stdio::piped())
@@ -173,21 +188,24 @@ fn port_forward() {
             while place.pause.tcp(7007).await.is_err() {}
         })
         .await;
-        let exchanges = tokio::task::block_in_place(|| {
-            let forward = Forward::to(place, 7007);
-            let sent: Vec<u8> = (0..1_u32 << 20)
-                .map(|n| (n ^ n >> 8 ^ n >> 16) as u8)
-                .collect();
-            let several: Vec<bool> = std::thread::scope(|scope| {
-                let all: Vec<_> = (0..4)
-                    .map(|_| scope.spawn(|| forward.exchange(&sent) == sent))
-                    .collect();
-                all.into_iter()
-                    .map(|one| one.join().expect("no panic"))
-                    .collect()
-            });
-            several
-        });
-        assert_eq!(exchanges, [true; 4]);
+        for websockets in WEBSOCKETS {
+            tokio::task::block_in_place(|| exchange_several(place, websockets));
+        }
     });
+}
+
+fn exchange_several(place: &Place, websockets: bool) {
+    let forward = Forward::to(place, websockets, 7007);
+    let sent: Vec<u8> = (0..1_u32 << 20)
+        .map(|n| (n ^ n >> 8 ^ n >> 16) as u8)
+        .collect();
+    let several: Vec<bool> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| forward.exchange(&sent) == sent))
+            .collect();
+        all.into_iter()
+            .map(|one| one.join().expect("no panic"))
+            .collect()
+    });
+    assert_eq!(several, [true; 4]);
 }

@@ -2,15 +2,22 @@
 
 mod create;
 mod delete;
+mod exec;
 mod get;
+mod logs;
 mod manifest;
+mod port_forward;
 mod resource;
 mod run;
+mod session;
 mod table;
 
 pub use create::Args as CreateArgs;
 pub use delete::Args as DeleteArgs;
+pub use exec::{Args as ExecArgs, AttachArgs};
 pub use get::Args as GetArgs;
+pub use logs::Args as LogsArgs;
+pub use port_forward::Args as PortForwardArgs;
 pub use run::Args as RunArgs;
 
 use std::process::ExitCode;
@@ -53,6 +60,24 @@ impl SelectorArg {
 
 pub fn get(args: &GetArgs) -> anyhow::Result<ExitCode> {
     with_client(&args.lab, async |client| get::run(&client, args).await)
+}
+
+pub fn logs(args: &LogsArgs) -> anyhow::Result<ExitCode> {
+    with_client(&args.lab, async |client| logs::run(&client, args).await)
+}
+
+pub fn exec(args: &ExecArgs) -> anyhow::Result<ExitCode> {
+    with_client(&args.lab, async |client| exec::run(&client, args).await)
+}
+
+pub fn attach(args: &AttachArgs) -> anyhow::Result<ExitCode> {
+    with_client(&args.lab, async |client| exec::attach(&client, args).await)
+}
+
+pub fn port_forward(args: &PortForwardArgs) -> anyhow::Result<ExitCode> {
+    with_client(&args.lab, async |client| {
+        port_forward::run(&client, args).await
+    })
 }
 
 pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {

@@ -194,8 +194,8 @@ async fn streams(
         Ask::PortForward { .. } => upgrade::FORWARDING,
         _ => upgrade::REMOTE_COMMAND,
     };
-    let (carrier, answer) = upgrade::accept(request.headers(), offer)?;
     super::container::check(&dir, &ask).await?;
+    let (carrier, answer) = upgrade::accept(request.headers(), offer)?;
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         match upgraded.await {

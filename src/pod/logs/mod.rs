@@ -11,6 +11,8 @@ mod follow;
 mod reader;
 mod record;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 pub use files::{Run, log_of};
 pub use follow::{LogError, stream};

@@ -36,7 +36,7 @@ pub fn make(root: &NewRoot, bundle: &Bundle, tty_group: bool) -> Result<(), Star
     for mount in &bundle.mounts {
         bind(root, mount).step(format_args!(
             "mount {} at {}",
-            mount.source.display(),
+            mount.source.join(&mount.below).display(),
             mount.target.display()
         ))?;
     }
@@ -125,7 +125,10 @@ fn put(root: &NewRoot, copy: OwnedFd, target: &Path) -> io::Result<()> {
 }
 
 fn bind(root: &NewRoot, mount: &Mount) -> io::Result<()> {
-    let source = source(&mount.source)?;
+    let mut source = source(&mount.source)?;
+    if !mount.below.as_os_str().is_empty() {
+        source = find_or_make(source.as_fd(), &mount.below, Kind::Directory)?;
+    }
     let copy = copy_mount(&source, "", true)?;
     let read_only = if mount.read_only { RDONLY } else { 0 };
     sys::restrict_mount(&copy, NODEV | read_only, true)?;

@@ -12,6 +12,7 @@
 //! counts of what runs: a worker that starts over asks it, and touches nothing.
 
 mod files;
+mod happen;
 mod hooks;
 mod notes;
 mod probes;
@@ -23,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container as Spec, ContainerStatus, Pod};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -32,17 +33,19 @@ use tracing::warn;
 
 use super::client::{Changes, Pause, PauseError};
 use super::image::Catalogue;
-use super::life::{Action, Found, Life, Pace, Terminated, Wanted};
+use super::life::{Action, Found, Life, Pace, Volumes, Wanted};
 use super::plan::NodeFacts;
 use super::protocol;
 use crate::agent::Tending;
 use crate::cluster::ContainersReport;
 use notes::Notes;
-use probes::{Kind, Probes, Verdict};
+use probes::{Probes, Verdict};
 use start::{Made, Refused};
 
 /// How long a report waits for a container that is just being started.
 const LULL: Duration = Duration::from_millis(100);
+/// How old what volumes show of the API may get (the kubelet's syncFrequency).
+const REFRESH: Duration = Duration::from_secs(60);
 /// Verdicts of probes that may wait to be seen.
 const VERDICTS: usize = 8;
 
@@ -72,6 +75,8 @@ enum Done {
         attempt: u32,
     },
     Signalled,
+    /// What volumes show of the API is as it is now.
+    Refreshed(Result<(), start::Failure>),
 }
 
 struct Worker {
@@ -88,6 +93,8 @@ struct Worker {
     probes: Vec<Option<Probes>>,
     verdicts: mpsc::Sender<Verdict>,
     told: Option<Arc<ContainersReport>>,
+    /// When volumes show anew what they show of the API; `None`: none shows any.
+    refresh_at: Option<Instant>,
     /// Starts that are under way.
     starting: u32,
     /// Since when a report waits.
@@ -139,6 +146,7 @@ impl Worker {
             notes: Notes::new(tending.events.clone(), Arc::clone(&pod)),
             told: tending.before.clone(),
             jobs: JoinSet::new(),
+            refresh_at: start::shows_the_api(&pod).then(|| Instant::now() + REFRESH),
             starting: 0,
             lull: None,
             node,
@@ -162,7 +170,7 @@ impl Worker {
             if self.starting == 0 && self.life.is_over(&self.wanted) {
                 return;
             }
-            let due = [again, self.lull.map(|since| since + LULL)];
+            let due = [again, self.lull.map(|since| since + LULL), self.refresh_at];
             let due = due.into_iter().flatten().min();
             tokio::select! {
                 changed = self.tending.assignment.changed() => match changed {
@@ -192,6 +200,9 @@ impl Worker {
             self.carry_out(action);
         }
         self.tend_probes();
+        if self.refresh_at.is_some_and(|at| at <= Instant::now()) {
+            self.refresh();
+        }
         again.map(|again| Instant::now() + until(now, again))
     }
 
@@ -218,6 +229,15 @@ impl Worker {
             }
             Action::DeadlineExceeded => self.notes.deadline_exceeded(),
         }
+    }
+
+    /// Have volumes show what is now.
+    fn refresh(&mut self) {
+        if self.refresh_at.is_some() && matches!(self.life.volumes, Volumes::Ready) {
+            let job = start::refresh(self.scene());
+            self.jobs.spawn(async move { Done::Refreshed(job.await) });
+        }
+        self.refresh_at = self.refresh_at.map(|_| Instant::now() + REFRESH);
     }
 
     fn scene(&self) -> start::Scene {
@@ -279,151 +299,6 @@ impl Worker {
 
     fn address(&self) -> Option<std::net::IpAddr> {
         self.tending.assignment.borrow().addresses.first().copied()
-    }
-
-    fn on_object(&mut self) {
-        let pod = Arc::clone(&self.tending.assignment.borrow_and_update().pod);
-        let wanted = Wanted::of(&pod, self.node.pace);
-        if wanted.containers.len() != self.wanted.containers.len() {
-            return warn!("pod {}: its containers changed in number", wanted.pod);
-        }
-        let now = Timestamp::now();
-        if pod.metadata.deletion_timestamp.is_some() {
-            let seconds = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
-            let grace = SignedDuration::from_secs(seconds.max(0));
-            self.life
-                .delete(now.checked_add(grace).unwrap_or(Timestamp::MAX));
-        }
-        self.notes.about(Arc::clone(&pod));
-        self.pod = pod;
-        self.wanted = wanted;
-        for index in self.life.replaced_images(&self.wanted, now) {
-            self.notes
-                .image_changed(&self.wanted.containers[index].name);
-            self.stop(index);
-        }
-    }
-
-    fn on_change(&mut self, container: &protocol::Container) {
-        let Some(index) = self.wanted.index_of(&container.name) else {
-            return;
-        };
-        self.on_running(index, container.attempt, container.started_at);
-        if let Some(end) = container.ended {
-            let end = files::terminated(&self.dir, spec(&self.pod, index), container, end);
-            self.on_ended(index, end);
-        }
-    }
-
-    fn on_running(&mut self, index: usize, attempt: u32, at: Timestamp) {
-        if !self.life.started(&self.wanted, index, attempt, at) {
-            return;
-        }
-        let Some(hook) = self.hook(index, |hooks| hooks.post_start.as_ref()) else {
-            return self.life.hooked(index, attempt);
-        };
-        let pause = Arc::clone(&self.pause);
-        let name = self.wanted.containers[index].name.clone();
-        self.jobs.spawn(async move {
-            Done::PostStart {
-                index,
-                attempt,
-                result: hooks::run(hook, &pause, &name).await,
-            }
-        });
-    }
-
-    fn on_ended(&mut self, index: usize, end: Terminated) {
-        if self.life.ended(index, end) {
-            self.probes[index] = None;
-        }
-    }
-
-    fn on_done(&mut self, done: Done) {
-        let now = Timestamp::now();
-        match done {
-            Done::Volumes(Ok(())) => self.life.volumes_prepared(),
-            Done::Volumes(Err(failure)) => {
-                self.notes.mount_failed(&failure.message);
-                self.life.volumes_failed(now);
-            }
-            Done::Started {
-                index,
-                attempt,
-                result,
-            } => self.on_start(index, attempt, result, now),
-            Done::PostStart {
-                index,
-                attempt,
-                result,
-            } => match result {
-                Ok(()) => self.life.hooked(index, attempt),
-                Err(why) => {
-                    let name = &self.wanted.containers[index].name;
-                    self.notes
-                        .hook_failed(name, "FailedPostStartHook", "PostStartHook", &why);
-                    self.condemn(index, attempt, None, "failed postStart hook");
-                }
-            },
-            Done::AskedToEnd { index, attempt } => self.life.asked_to_end(index, attempt, now),
-            Done::Signalled => {}
-        }
-    }
-
-    fn on_start(
-        &mut self,
-        index: usize,
-        attempt: u32,
-        result: Result<Made, Refused>,
-        now: Timestamp,
-    ) {
-        self.starting = self.starting.saturating_sub(1);
-        match result {
-            Ok(made) => {
-                self.life.containers[index].image_id = made.image_id;
-                self.on_running(index, attempt, made.at);
-            }
-            Err(Refused::NotMade(failure)) => {
-                let (reason, message) = (failure.reason, failure.message);
-                self.life.refused(&self.wanted, index, now, reason, message);
-            }
-            Err(Refused::NotStarted(why)) => {
-                self.life.start_failed(&self.wanted, index, now, why);
-            }
-            // The sandbox has ended; that is heard of.
-            Err(Refused::Gone) => {}
-        }
-    }
-
-    fn on_verdict(&mut self, verdict: Verdict) {
-        let Verdict {
-            index,
-            attempt,
-            kind,
-            good,
-        } = verdict;
-        match (kind, good) {
-            (Kind::Readiness, ready) => self.life.readiness(index, attempt, ready),
-            (Kind::Startup, true) => self.life.passed(index, attempt),
-            (Kind::Liveness, true) => {}
-            (Kind::Startup | Kind::Liveness, false) => {
-                let probe = spec(&self.pod, index).and_then(|spec| kind.of(spec));
-                let grace = probe.and_then(|probe| probe.termination_grace_period_seconds);
-                self.condemn(index, attempt, grace, kind.failure());
-            }
-        }
-    }
-
-    /// It has to end, within `grace` seconds or its pod's own.
-    fn condemn(&mut self, index: usize, attempt: u32, grace: Option<i64>, why: &str) {
-        let grace = grace.map_or(self.wanted.grace, SignedDuration::from_secs);
-        let now = Timestamp::now();
-        let by = now.checked_add(grace).unwrap_or(Timestamp::MAX);
-        if self.life.condemn(&self.wanted, index, attempt, by) {
-            let name = &self.wanted.containers[index].name;
-            self.notes.condemned(name, why);
-            self.stop(index);
-        }
     }
 
     /// Tell the agent how it stands, if that is news. What is just being started gets a

@@ -61,32 +61,57 @@ impl From<ConfigError> for Failure {
 
 /// Have everything there that the containers share.
 pub async fn volumes(scene: Scene) -> Result<(), Failure> {
-    let config_maps = config_maps(&scene).await?;
+    let preparations = planned(&scene).await?;
+    let tmpfs: Vec<_> = preparations
+        .iter()
+        .filter_map(|preparation| match preparation {
+            Preparation::Tmpfs { path, size_bytes } => Some((path.clone(), *size_bytes)),
+            _ => None,
+        })
+        .collect();
+    prepare(&scene, preparations).await?;
+    for (path, size_bytes) in tmpfs {
+        let made = scene.pause.tmpfs(&path, size_bytes).await;
+        made.map_err(|error| Failure {
+            reason: "FailedMount",
+            message: format!("a tmpfs at {}: {error}", path.display()),
+        })?;
+    }
+    Ok(())
+}
+
+/// Have the volumes that show what the API has show it as it is now. The others are
+/// the containers' by now.
+pub async fn refresh(scene: Scene) -> Result<(), Failure> {
+    let mut preparations = planned(&scene).await?;
+    preparations.retain(|preparation| matches!(preparation, Preparation::Projected { .. }));
+    prepare(&scene, preparations).await
+}
+
+/// Whether any of the pod's volumes does.
+pub fn shows_the_api(pod: &Pod) -> bool {
+    let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
+    let mut volumes = volumes.into_iter().flatten();
+    volumes.any(|volume| volume.config_map.is_some() || volume.downward_api.is_some())
+}
+
+async fn planned(scene: &Scene) -> Result<Vec<Preparation>, Failure> {
+    let config_maps = config_maps(scene).await?;
     let facts = PodFacts {
         pod: &scene.pod,
         addresses: &scene.addresses,
         config_maps: &config_maps,
     };
-    let preparations = plan::volumes(&facts, &scene.node.facts)?;
+    Ok(plan::volumes(&facts, &scene.node.facts)?)
+}
+
+async fn prepare(scene: &Scene, preparations: Vec<Preparation>) -> Result<(), Failure> {
     let dir = scene.dir.clone();
-    let prepared = blocking(move || {
-        let prepared = plan::prepare(&dir, &preparations);
-        prepared.map(|()| preparations)
-    });
-    let preparations = prepared.await?.map_err(|error| Failure {
+    let prepared = blocking(move || plan::prepare(&dir, &preparations)).await?;
+    prepared.map_err(|error| Failure {
         reason: error.reason(),
         message: error.to_string(),
-    })?;
-    for preparation in preparations {
-        if let Preparation::Tmpfs { path, size_bytes } = preparation {
-            let made = scene.pause.tmpfs(&path, size_bytes).await;
-            made.map_err(|error| Failure {
-                reason: "FailedMount",
-                message: format!("a tmpfs at {}: {error}", path.display()),
-            })?;
-        }
-    }
-    Ok(())
+    })
 }
 
 /// Find the image, plan the container's run `attempt`, and start it.

@@ -14,6 +14,7 @@ mod pause;
 mod porter;
 mod serve_hostname;
 mod shell;
+mod test_webserver;
 
 use jiff::Timestamp;
 
@@ -41,6 +42,8 @@ Available Commands:
   porter          Answers on port N with what SERVE_PORT_N says
   serve-hostname  Serves the hostname
                   [--http=true] [--tcp] [--udp] [--port 9376] [--close]
+  test-webserver  Serves the container's files over HTTP
+                  [--port 80]
 
 Flags:
   -h, --help      Prints this
@@ -62,6 +65,7 @@ pub fn run(args: &[String]) -> Result<u8, ProgramError> {
         "pause" => pause::run(args),
         "porter" => porter::run(args),
         "serve-hostname" => serve_hostname::run(args),
+        "test-webserver" => test_webserver::run(args),
         "help" => {
             say(HELP);
             Ok(0)

@@ -1,0 +1,87 @@
+//! `podnet exec` and `podnet attach`.
+
+use std::process::ExitCode;
+
+use kube::Client;
+
+use super::resource::escape;
+use super::session::{self, Wanted};
+use super::{LabArg, NamespaceArg};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub(super) lab: LabArg,
+    #[command(flatten)]
+    place: ContainerArg,
+    #[command(flatten)]
+    wanted: Wanted,
+    /// What to run, after --
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct AttachArgs {
+    #[command(flatten)]
+    pub(super) lab: LabArg,
+    #[command(flatten)]
+    place: ContainerArg,
+    #[command(flatten)]
+    wanted: Wanted,
+}
+
+/// Which container a verb is about.
+#[derive(Debug, clap::Args)]
+struct ContainerArg {
+    /// The pod's name, or pod/NAME
+    #[arg(value_name = "POD")]
+    pod: String,
+    #[command(flatten)]
+    namespace: NamespaceArg,
+    /// The container; needed where a pod has several
+    #[arg(short, long)]
+    container: Option<String>,
+}
+
+impl ContainerArg {
+    /// The URL of a subresource of the pod, up to the parameters that follow.
+    fn url(&self, subresource: &str) -> String {
+        let path = pod_path(&self.namespace, &self.pod);
+        let container = self.container.as_deref().map(escape);
+        let container = container.map(|name| format!("container={name}&"));
+        format!("{path}/{subresource}?{}", container.unwrap_or_default())
+    }
+}
+
+/// The URL of a pod.
+pub(super) fn pod_path(namespace: &NamespaceArg, pod: &str) -> String {
+    format!(
+        "/api/v1/namespaces/{}/pods/{}",
+        escape(&namespace.namespace),
+        escape(pod_name(pod))
+    )
+}
+
+pub(super) fn pod_name(pod: &str) -> &str {
+    let prefixes = ["pod/", "pods/", "po/"];
+    let named = prefixes.iter().find_map(|prefix| pod.strip_prefix(prefix));
+    named.unwrap_or(pod)
+}
+
+pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
+    let wanted = args.wanted.settled();
+    let mut url = args.place.url("exec") + &wanted.query();
+    for word in &args.command {
+        url += &format!("&command={}", escape(word));
+    }
+    let status = session::run(client, &url, wanted).await?;
+    Ok(session::exit_code(&status)?.into())
+}
+
+pub async fn attach(client: &Client, args: &AttachArgs) -> anyhow::Result<ExitCode> {
+    let wanted = args.wanted.settled();
+    let url = args.place.url("attach") + &wanted.query();
+    let status = session::run(client, &url, wanted).await?;
+    Ok(session::exit_code(&status)?.into())
+}
