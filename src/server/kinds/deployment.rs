@@ -6,6 +6,7 @@ use super::names;
 use super::workload::{self, Share, validate_share};
 use crate::server::object::{self, default};
 use crate::server::resource::{Resource, Strategy, Subresource};
+use crate::server::rest::protobuf::{Field, Kind, OBJECT_META};
 use crate::server::status::Cause;
 use crate::server::table::workload as table;
 
@@ -32,10 +33,39 @@ pub static DEPLOYMENTS: Resource = Resource {
         mark_terminating: super::keep,
         returns_deleted: false,
     },
-    protobuf: &[],
+    protobuf: DEPLOYMENT,
     columns: table::DEPLOYMENT_COLUMNS,
     row: table::deployment_row,
 };
+
+/// What `kubectl create deployment` says, which sends nothing else.
+const DEPLOYMENT: &[Field] = &[
+    Field::new(1, "metadata", Kind::Message(OBJECT_META)),
+    Field::new(2, "spec", Kind::Message(SPEC)),
+];
+const SPEC: &[Field] = &[
+    Field::new(1, "replicas", Kind::Integer),
+    Field::new(2, "selector", Kind::Message(SELECTOR)),
+    Field::new(3, "template", Kind::Message(TEMPLATE)),
+];
+const SELECTOR: &[Field] = &[Field::new(1, "matchLabels", Kind::Pairs)];
+const TEMPLATE: &[Field] = &[
+    Field::new(1, "metadata", Kind::Message(OBJECT_META)),
+    Field::new(2, "spec", Kind::Message(POD_SPEC)),
+];
+const POD_SPEC: &[Field] = &[Field::new(2, "containers", Kind::Messages(CONTAINER))];
+const CONTAINER: &[Field] = &[
+    Field::new(1, "name", Kind::Text),
+    Field::new(2, "image", Kind::Text),
+    Field::new(3, "command", Kind::Texts),
+    Field::new(4, "args", Kind::Texts),
+    Field::new(6, "ports", Kind::Messages(PORT)),
+];
+const PORT: &[Field] = &[
+    Field::new(1, "name", Kind::Text),
+    Field::new(3, "containerPort", Kind::Count),
+    Field::new(4, "protocol", Kind::Text),
+];
 
 fn fill(deployment: &mut Value) {
     let spec = object::map(deployment, "spec");

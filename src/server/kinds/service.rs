@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{names, service_validation};
 use crate::server::object::{self, default};
 use crate::server::resource::{Resource, SelectableField, Strategy, Subresource};
+use crate::server::rest::protobuf::{Field, Kind, OBJECT_META};
 use crate::server::table::network as table;
 
 pub static SERVICES: Resource = Resource {
@@ -39,10 +40,32 @@ pub static SERVICES: Resource = Resource {
         mark_terminating: super::keep,
         returns_deleted: true,
     },
-    protobuf: &[],
+    protobuf: SERVICE,
     columns: table::SERVICE_COLUMNS,
     row: table::service_row,
 };
+
+/// What `kubectl create service` says, which sends nothing else.
+const SERVICE: &[Field] = &[
+    Field::new(1, "metadata", Kind::Message(OBJECT_META)),
+    Field::new(2, "spec", Kind::Message(SPEC)),
+];
+const SPEC: &[Field] = &[
+    Field::new(1, "ports", Kind::Messages(PORT)),
+    Field::new(2, "selector", Kind::Pairs),
+    Field::new(3, "clusterIP", Kind::Text),
+    Field::new(4, "type", Kind::Text),
+    Field::new(5, "externalIPs", Kind::Texts),
+    Field::new(7, "sessionAffinity", Kind::Text),
+    Field::new(10, "externalName", Kind::Text),
+];
+const PORT: &[Field] = &[
+    Field::new(1, "name", Kind::Text),
+    Field::new(2, "protocol", Kind::Text),
+    Field::new(3, "port", Kind::Count),
+    Field::new(4, "targetPort", Kind::IntOrText),
+    Field::new(5, "nodePort", Kind::Count),
+];
 
 /// Whether a service of this type has an address of its own, and ports on nodes.
 pub fn has_cluster_ip(service: &Value) -> bool {
