@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hyper::body::Bytes;
 use serde_json::{Value, json};
 
+use super::kinds::event;
 use super::kinds::review::{REVIEWS, Review};
 use super::openapi;
 use super::resource::{ALL, Resource, Subresource};
@@ -73,6 +74,7 @@ fn groups() -> BTreeMap<&'static str, &'static str> {
         .filter(|resource| !resource.group.is_empty())
         .map(|resource| (resource.group, resource.version))
         .chain(REVIEWS.iter().map(|review| (review.group, "v1")))
+        .chain([(event::GROUP, "v1")])
         .collect()
 }
 
@@ -83,7 +85,7 @@ fn group(name: &str) -> Value {
 }
 
 fn resources(group: &str, version: &str) -> Option<Value> {
-    let rows: Vec<&Resource> = ALL
+    let mut rows: Vec<&Resource> = ALL
         .iter()
         .copied()
         .filter(|resource| resource.group == group && resource.version == version)
@@ -93,6 +95,10 @@ fn resources(group: &str, version: &str) -> Option<Value> {
         .filter(|review| review.group == group && version == "v1")
         .map(review_entry)
         .collect();
+    let newer = (group, version) == (event::GROUP, "v1");
+    if newer {
+        rows.push(&event::EVENTS);
+    }
     if rows.is_empty() && reviews.is_empty() {
         return None;
     }

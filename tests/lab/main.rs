@@ -10,3 +10,4 @@ mod place;
 mod pods;
 mod pods_probes;
 mod streams;
+mod workloads;

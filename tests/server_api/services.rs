@@ -178,3 +178,48 @@ async fn a_caller_may_ask_who_it_is_and_what_it_may() {
     let (code, _) = lab.send("GET", path, Value::Null).await;
     assert_eq!(code, 405);
 }
+
+#[tokio::test]
+async fn events_are_the_same_in_both_groups() {
+    let lab = Lab::start().await;
+    let newer = "/apis/events.k8s.io/v1/namespaces/default/events";
+    let older = "/api/v1/namespaces/default/events";
+    let event = json!({
+        "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "one"},
+        "reason": "Tested", "note": "it works", "type": "Normal", "action": "Test",
+        "eventTime": "2026-01-01T00:00:00.000000Z", "reportingController": "test",
+        "reportingInstance": "test-1", "regarding": {"kind": "Pod", "name": "web"},
+    });
+    let (code, created) = lab.send("POST", newer, event).await;
+    assert_eq!(
+        (code, &created["note"]),
+        (201, &json!("it works")),
+        "{created}"
+    );
+    let (_, stored) = lab.send("GET", &format!("{older}/one"), Value::Null).await;
+    assert_eq!(
+        (&stored["apiVersion"], &stored["message"]),
+        (&json!("v1"), &json!("it works"))
+    );
+    let patch = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "note": "again"});
+    let path = format!("{newer}/one");
+    let (code, patched) = lab.send_as("PATCH", &path, MERGE, patch).await;
+    assert_eq!(
+        (code, &patched["note"]),
+        (200, &json!("again")),
+        "{patched}"
+    );
+    let selected = format!("{newer}?fieldSelector=regarding.name=web");
+    let (_, list) = lab.send("GET", &selected, Value::Null).await;
+    assert_eq!(list["apiVersion"], "events.k8s.io/v1");
+    assert_eq!(list["items"][0]["regarding"]["name"], "web");
+    let api: kube::Api<k8s_openapi::api::events::v1::Event> =
+        kube::Api::namespaced(lab.client.clone(), "default");
+    let parameters = kube::api::WatchParams::default();
+    let mut watch = Box::pin(api.watch(&parameters, "0").await.unwrap());
+    let first = futures::StreamExt::next(&mut watch).await.unwrap().unwrap();
+    let kube::core::WatchEvent::Added(event) = first else {
+        panic!("{first:?}");
+    };
+    assert_eq!(event.note.as_deref(), Some("again"));
+}

@@ -5,6 +5,7 @@ mod binding;
 mod body;
 mod create;
 mod delete;
+mod events;
 mod eviction;
 mod negotiate;
 mod page;
@@ -79,7 +80,7 @@ impl Api {
     }
 
     async fn route(&self, caller: &Caller, request: Request<Incoming>) -> Answer {
-        let options = Options::parse(request.uri().query().unwrap_or(""))?;
+        let mut options = Options::parse(request.uri().query().unwrap_or(""))?;
         match Target::parse(request.method(), request.uri().path(), &options)? {
             Target::Path(path) => match *request.method() {
                 Method::GET | Method::HEAD => discovery::answer(&path)
@@ -87,14 +88,19 @@ impl Api {
                     .ok_or(ApiError::NoSuchPath),
                 _ => Err(ApiError::MethodNotAllowed),
             },
-            Target::Resource(target) => {
+            Target::Resource(mut target) => {
                 if let Some(review) = Review::find(&target.group, &target.version, &target.resource)
                 {
                     return review::answer(review, &target, caller, request).await;
                 }
                 let verb = target.verb;
+                let newer_event = events::redirect(&mut target, &mut options);
                 let scope = Scope::of(target, options)?;
-                self.serve(verb, scope, request).await
+                let answer = self.serve(verb, scope, request).await?;
+                match newer_event {
+                    true => events::renamed(verb, answer).await,
+                    false => Ok(answer),
+                }
             }
         }
     }
