@@ -256,9 +256,9 @@ fn bounded(share: i64, left: i64) -> i64 {
 /// Changes of size, and sets that are of the right size but sized for another deployment.
 fn sized(sets: &[Set], wanted: Vec<(usize, i64)>, limits: &Limits) -> Vec<(usize, i64)> {
     let mut all = wanted;
-    for place in 0..sets.len() {
-        if sets[place].wanted > 0 && !all.iter().any(|(other, _)| *other == place) {
-            all.push((place, sets[place].wanted));
+    for (place, set) in sets.iter().enumerate() {
+        if set.wanted > 0 && !all.iter().any(|(other, _)| *other == place) {
+            all.push((place, set.wanted));
         }
     }
     all.retain(|(place, size)| {
