@@ -4,7 +4,8 @@
 //!   nodes, pods (watch) ─┐                       ┌─► plan ─► kernel
 //!   kernel's changes ────┼─► Event ─► Agent ─────┼─► jobs (start, stop, report)
 //!   jobs that ended ─────┤   (one task owns      └─► the node's own object
-//!   timers ──────────────┘    all state)
+//!   pods' containers ────┤    all state)
+//!   timers ──────────────┘
 //! ```
 //!
 //! Events only say *look again*: what is done comes from a fresh observation.

@@ -22,7 +22,7 @@ pub use nodes::{
     set_pod_cidrs, set_status,
 };
 pub use pods::{
-    ContainersReport, PAUSE_IMAGES, PodReport, PodState, PodView, delete_pod, hostname,
-    is_pause_image, list_pods, pod_view, report,
+    ContainersReport, PodReport, PodState, PodView, delete_pod, hostname, list_pods, pod_view,
+    report,
 };
 pub use watch::{Change, watch_nodes, watch_pods};

@@ -14,9 +14,6 @@ use crate::model::PodName;
 use super::client::{ApiError, is_conflict, is_not_found, timely};
 use super::nodes::seconds;
 
-/// What runs as the pod's own pause process, with or without a tag.
-pub const PAUSE_IMAGES: [&str; 2] = ["pause", "registry.k8s.io/pause"];
-
 const MAX_HOSTNAME: usize = 63;
 
 /// What a Pod object asks of the node it is bound to.
@@ -167,15 +164,6 @@ pub async fn list_pods(client: &Client) -> Result<Vec<PodView>, ApiError> {
     Ok(list.iter().filter_map(|pod| pod_view(pod).ok()).collect())
 }
 
-/// `registry.k8s.io/pause:3.10` is one, `nginx` is not.
-pub fn is_pause_image(image: &str) -> bool {
-    let slash = image.rfind('/').map_or(0, |at| at + 1);
-    let name_end = image[slash..]
-        .find([':', '@'])
-        .map_or(image.len(), |at| slash + at);
-    PAUSE_IMAGES.contains(&&image[..name_end])
-}
-
 /// Write a pod's status. A pod that is gone, or was replaced, is no error.
 pub async fn report(client: &Client, pod: &PodView, report: &PodReport) -> Result<(), ApiError> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &pod.pod.namespace);
@@ -303,26 +291,5 @@ mod tests {
         assert_eq!(hostname("web"), "web");
         let long = format!("{}-{}", "x".repeat(62), "y".repeat(100));
         assert_eq!(hostname(&long), "x".repeat(62));
-    }
-
-    #[test]
-    fn pause_images_are_known_by_name_whatever_their_tag() {
-        for image in [
-            "pause",
-            "pause:3.9",
-            "registry.k8s.io/pause:3.10",
-            "registry.k8s.io/pause@sha256:00",
-        ] {
-            assert!(is_pause_image(image), "{image}");
-        }
-        for image in [
-            "nginx",
-            "pauses",
-            "example.com:5000/pause",
-            "registry.k8s.io/pause/x",
-            "",
-        ] {
-            assert!(!is_pause_image(image), "{image}");
-        }
     }
 }

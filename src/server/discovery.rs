@@ -15,6 +15,8 @@ pub enum Document {
     Text(&'static str),
     /// JSON that is kept as it is sent.
     Made(Bytes),
+    /// OpenAPI v2 in protobuf.
+    OpenApi(Bytes),
 }
 
 /// The document at a path that is no resource's.
@@ -22,7 +24,7 @@ pub fn answer(path: &str) -> Option<Document> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let document = match parts.as_slice() {
         [] => {
-            json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]})
+            json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]})
         }
         ["healthz" | "livez" | "readyz", ..] => return Some(Document::Text("ok")),
         ["version"] => version(),
@@ -42,6 +44,7 @@ pub fn answer(path: &str) -> Option<Document> {
             group["apiVersion"] = "v1".into();
             group
         }
+        ["openapi", "v2"] => return Some(Document::OpenApi(openapi::v2::document())),
         ["openapi", "v3", path @ ..] => return openapi::answer(path).map(Document::Made),
         ["api", version] => resources("", version)?,
         ["apis", group, version] => resources(group, version)?,
@@ -162,11 +165,11 @@ fn subresource_entry(resource: &Resource, subresource: Subresource) -> Value {
         Subresource::Finalize => (resource.kind, json!(["update"])),
         Subresource::Binding => ("Binding", json!(["create"])),
         Subresource::Scale => ("Scale", json!(["get", "patch", "update"])),
+        Subresource::Eviction => ("Eviction", json!(["create"])),
         Subresource::Log => (resource.kind, json!(["get"])),
         Subresource::Exec => ("PodExecOptions", json!(["create", "get"])),
         Subresource::Attach => ("PodAttachOptions", json!(["create", "get"])),
         Subresource::PortForward => ("PodPortForwardOptions", json!(["create", "get"])),
-        Subresource::Eviction => ("Eviction", json!(["create"])),
     };
     let mut entry = json!({
         "name": format!("{}/{}", resource.plural, subresource.name()),
@@ -211,6 +214,5 @@ mod tests {
             assert!(names.contains(&&json!(resource.plural)), "{names:?}");
         }
         assert!(answer("/apis/nobody/v1").is_none());
-        assert!(answer("/openapi/v2").is_none());
     }
 }

@@ -63,11 +63,11 @@ pub enum Subresource {
     Finalize,
     Binding,
     Scale,
+    Eviction,
     Log,
     Exec,
     Attach,
     PortForward,
-    Eviction,
 }
 
 impl Subresource {
@@ -77,11 +77,11 @@ impl Subresource {
             Subresource::Finalize => "finalize",
             Subresource::Binding => "binding",
             Subresource::Scale => "scale",
+            Subresource::Eviction => "eviction",
             Subresource::Log => "log",
             Subresource::Exec => "exec",
             Subresource::Attach => "attach",
             Subresource::PortForward => "portforward",
-            Subresource::Eviction => "eviction",
         }
     }
 

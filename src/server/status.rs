@@ -54,8 +54,6 @@ pub enum ApiError {
     TooLarge(String),
     #[error("too old resource version: {asked} ({oldest})")]
     Expired { asked: u64, oldest: u64 },
-    #[error("{0}")]
-    Unavailable(String),
     /// The pages of a list that is forgotten; `token` goes on without it.
     #[error(
         "The provided continue parameter is too old to display a consistent list result. You can \
@@ -79,6 +77,8 @@ pub enum ApiError {
     },
     #[error("Timeout: Too large resource version: {asked}, current: {current}")]
     VersionTooLarge { asked: u64, current: u64 },
+    #[error("{0}")]
+    Unavailable(String),
     #[error("Internal error occurred: {0}")]
     Internal(String),
 }

@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use crate::place::{Place, shell, with_pod};
 use crate::support::sh;
 
-/// Memory that is the pause process' own: smaps(5), in KiB.
-fn private_kib(pod: &Place) -> u64 {
+/// Memory that the pause process has written to, in KiB: proc_pid_smaps(5). What it has mapped of
+/// its program counts as its own or as shared with how many others run it.
+fn written_kib(pod: &Place) -> u64 {
     let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", pod.pid)).expect("smaps");
-    let lines = rollup.lines().filter(|line| line.starts_with("Private_"));
+    let lines = rollup
+        .lines()
+        .filter(|line| line.starts_with("Private_Dirty"));
     let numbers = lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
     numbers.sum()
 }
@@ -27,11 +30,11 @@ fn a_hundred_megabytes_are_rotated_and_take_no_memory() {
         let line = "a line of sixty-four bytes, or nearly so; it has no other use..";
         pod.run(&shell("small", &format!("yes '{line}' | head -c 1000000")))
             .await;
-        let before = private_kib(pod);
+        let before = written_kib(pod);
         let script = format!("yes '{line}' | head -c 100000000; echo the last");
         pod.start(&shell("a", &script)).await;
         assert_eq!(pod.ended("a").await.exit_code, 0);
-        let after = private_kib(pod);
+        let after = written_kib(pod);
         assert!(after < before + 1024, "{before} KiB, then {after} KiB");
         let sizes = sizes(pod.log("a").parent().expect("its directory"));
         assert_eq!(sizes.len(), 5, "{sizes:?}");
@@ -66,7 +69,8 @@ fn a_full_disk_stops_no_container_and_what_is_lost_is_said() {
         let log = sh(&format!("{pause} cat {}", pod.log("a").display()));
         assert!(log.ends_with("stdout F space again\n"), "{log}");
         let lost = "bytes of the log could not be written: No space left on device";
-        assert_eq!(log.matches(lost).count(), 1, "{log}");
+        // More than one, where a short piece found room after a long one had not.
+        assert!(log.contains(lost), "{log}");
         let whole = log.lines().all(|line| line.contains(" F"));
         assert!(whole, "a torn line");
     });

@@ -54,7 +54,7 @@ async fn discovery_and_health() {
     for (method, path, code, reason) in [
         ("GET", "/api/v1/unicorns", 404, "NotFound"),
         ("GET", "/apis/batch/v1/jobs", 404, "NotFound"),
-        ("GET", "/openapi/v2", 404, "NotFound"),
+        ("GET", "/openapi/v1", 404, "NotFound"),
         ("PUT", "/api/v1/nodes", 405, "MethodNotAllowed"),
         ("DELETE", "/version", 405, "MethodNotAllowed"),
         ("GET", "/api/v1/nodes/a/status/more", 404, "NotFound"),

@@ -3,11 +3,13 @@
 mod access;
 mod applies;
 mod claims;
+mod clients;
 mod controllers;
 mod evictions;
 mod kubectl;
 mod lab;
 mod lists;
+mod owners;
 mod patches;
 mod services;
 mod verbs;

@@ -265,26 +265,6 @@ async fn preconditions_and_finalizers_hold_a_deletion_up() {
 }
 
 #[tokio::test]
-async fn a_deletion_that_would_orphan_is_refused() {
-    let lab = Lab::start().await;
-    lab.send("POST", PODS, pod("web")).await;
-    let path = format!("{PODS}/web");
-    for (query, body) in [
-        ("?propagationPolicy=Orphan", Value::Null),
-        ("", json!({"propagationPolicy": "Orphan"})),
-        ("", json!({"orphanDependents": true})),
-    ] {
-        let (code, status) = lab.send("DELETE", &format!("{path}{query}"), body).await;
-        assert_eq!(code, 400);
-        let message = status["message"].as_str().unwrap();
-        assert!(message.contains("\"Orphan\" is not supported"), "{message}");
-    }
-    let foreground = json!({"propagationPolicy": "Foreground"});
-    let (code, _) = lab.send("DELETE", &path, foreground).await;
-    assert_eq!(code, 200);
-}
-
-#[tokio::test]
 async fn a_collection_is_deleted_by_selector() {
     let lab = Lab::start().await;
     for (name, app) in [("a", "web"), ("b", "web"), ("c", "db")] {

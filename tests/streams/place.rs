@@ -160,7 +160,7 @@ impl Place {
         let status = process.take_status().expect("a status");
         let (mut out, mut err) = (String::new(), String::new());
         let (mut stdout, mut stderr) = (process.stdout().unwrap(), process.stderr().unwrap());
-        within("it ends", async {
+        let status = within("it ends", async {
             let told = (
                 stdout.read_to_string(&mut out),
                 stderr.read_to_string(&mut err),
@@ -170,18 +170,10 @@ impl Place {
             err.expect("errors");
             status.expect("a status")
         })
-        .await
-        .pipe(|status| (out, err, exit_code(&status)))
+        .await;
+        (out, err, exit_code(&status))
     }
 }
-
-trait Pipe: Sized {
-    fn pipe<T>(self, then: impl FnOnce(Self) -> T) -> T {
-        then(self)
-    }
-}
-
-impl<T> Pipe for T {}
 
 /// As kubectl reads it from the status of an exec.
 pub fn exit_code(status: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Status) -> i32 {

@@ -23,6 +23,7 @@ mod orphaned_pods;
 mod owned;
 mod placement;
 mod pod_view;
+mod propagation;
 mod queue;
 mod replica_set;
 mod scheduler;
@@ -51,6 +52,7 @@ const NODE_GRACE: Duration = Duration::from_secs(40);
 pub fn spawn(parts: &mut JoinSet<()>, store: &Store, stopping: &CancellationToken) {
     start(parts, stopping, scheduler::run(store.clone()));
     start(parts, stopping, garbage::run(store.clone()));
+    start(parts, stopping, propagation::run(store.clone()));
     start(parts, stopping, namespaces::run(store.clone()));
     start(parts, stopping, orphaned_pods::run(store.clone()));
     start(parts, stopping, node_lifecycle::run(store.clone()));

@@ -1,13 +1,14 @@
-//! OpenAPI v3: what kubectl asks before it writes, and what `explain` shows.
+//! OpenAPI: what kubectl asks before it writes, and what `explain` shows.
 //!
 //! kubectl sends `fieldValidation` only to a server whose documents say that it is understood, finds
 //! out from them how lists merge before it patches, and refuses to create anything where it cannot
-//! ask. There is one document per group and version, made of the Rust types of its kinds and of the
+//! ask. In version 3 there is one document per group and version, made of the Rust types of its kinds and of the
 //! [schema](crate::server::schema) of their lists when the first client asks.
 
 mod kinds;
 mod paths;
 mod schemas;
+pub mod v2;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -36,7 +36,7 @@ use super::tls::Caller;
 
 pub use binding::bind;
 pub use create::{admit, prepare};
-pub use delete::{DeleteOptions, delete_in};
+pub use delete::{DeleteOptions, Propagation, delete_in};
 pub use update::finish as finish_update;
 
 pub type Body = UnsyncBoxBody<Bytes, hyper::Error>;
@@ -119,7 +119,6 @@ impl Api {
             (Verb::Get | Verb::Create, Some(subresource)) if subresource.is_remote() => {
                 self.proxy(&scope, subresource, request).await
             }
-            (_, Some(subresource)) if subresource.is_remote() => Err(ApiError::MethodNotAllowed),
             (Verb::Update, None | Some(Subresource::Status | Subresource::Finalize)) => {
                 self.update(scope, request).await
             }

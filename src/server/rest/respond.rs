@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Body;
 use crate::server::discovery::Document;
+use crate::server::openapi;
 use crate::server::status::ApiError;
 
 const FOR_GOOD: HeaderValue = HeaderValue::from_static("private, immutable, max-age=31536000");
@@ -38,6 +39,11 @@ pub fn document(document: &Document, address: Option<&str>) -> Response<Body> {
             }
             response
         }
+        Document::OpenApi(body) => with_type(
+            StatusCode::OK,
+            HeaderValue::from_static(openapi::v2::MEDIA_TYPE),
+            full(body.clone()),
+        ),
         Document::Text(text) => with_type(
             StatusCode::OK,
             HeaderValue::from_static("text/plain; charset=utf-8"),
