@@ -13,7 +13,7 @@ use tracing::warn;
 use crate::cluster::{self, PodReport, PodView};
 use crate::ipam;
 use crate::kernel::linux::Linux;
-use crate::kernel::{Attach, Kernel, KernelError, attach_first_free};
+use crate::kernel::{Attach, Kernel, KernelError, Wishes, attach_first_free};
 use crate::model::{AttachmentId, LinkName, NodeCidrs, PodName, Slot};
 use crate::plan::{BRIDGE_NAME, Observed};
 
@@ -370,6 +370,7 @@ fn with_attach<R, T>(
         interface: &INTERFACE,
         pod,
         mtu_bytes: shared.mtu_bytes.load(Ordering::Relaxed),
+        wishes: Wishes::default(),
     })
 }
 
