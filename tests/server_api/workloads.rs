@@ -371,7 +371,7 @@ async fn a_node_that_is_not_ready_or_cordoned_is_tainted() {
     };
     ready("False").await;
     eventually("not ready", async || {
-        (taints().await == ["not-ready:NoSchedule", "not-ready:NoExecute"]).then_some(())
+        (taints().await == ["not-ready:NoSchedule"]).then_some(())
     })
     .await;
     ready("True").await;

@@ -1,7 +1,9 @@
 //! The taints that a node's condition and its cordon imply.
 //!
-//! Ready=False and Ready=Unknown keep new pods off at once, and drive away those that do not tolerate it
-//! (`NoExecute`), which by default is after five minutes. A cordon keeps new pods off.
+//! Ready=False, Ready=Unknown and a cordon keep new pods off. Those that are there stay as they are
+//! until the node comes back or is deleted: a node's silence says nothing of its pods, which need no agent
+//! to run. So, other than kube-controller-manager, nothing here puts `NoExecute` on a node; who wants its
+//! pods elsewhere drains or deletes it, or taints it by hand.
 
 use std::sync::Arc;
 
@@ -16,13 +18,8 @@ use crate::server::kinds::node::NODES;
 use crate::server::object;
 use crate::server::store::{EventKind, Store, StoredObject};
 
-const OURS: [(&str, &str); 5] = [
-    (NOT_READY, "NoSchedule"),
-    (NOT_READY, "NoExecute"),
-    (UNREACHABLE, "NoSchedule"),
-    (UNREACHABLE, "NoExecute"),
-    (UNSCHEDULABLE, "NoSchedule"),
-];
+const EFFECT: &str = "NoSchedule";
+const OURS: [&str; 3] = [NOT_READY, UNREACHABLE, UNSCHEDULABLE];
 
 pub async fn run(store: Store) {
     let mut nodes = Informer::new(&store, &NODES);
@@ -54,21 +51,21 @@ pub async fn run(store: Store) {
 fn put_right(node: &mut Value, now: Timestamp) -> bool {
     let wanted = wanted(node);
     let taints = object::list(node, "/spec/taints");
-    let is = |taint: &Value, (key, effect): (&str, &str)| {
-        object::text(taint, "/key") == key && object::text(taint, "/effect") == effect
+    let is = |taint: &Value, key: &str| {
+        object::text(taint, "/key") == key && object::text(taint, "/effect") == EFFECT
     };
     let mut after: Vec<Value> = taints
         .iter()
         .filter(|taint| {
-            let ours = OURS.iter().find(|ours| is(taint, **ours));
+            let ours = OURS.iter().find(|ours| is(taint, ours));
             ours.is_none_or(|ours| wanted.contains(ours))
         })
         .cloned()
         .collect();
-    for (key, effect) in wanted {
-        if !after.iter().any(|taint| is(taint, (key, effect))) {
+    for key in wanted {
+        if !after.iter().any(|taint| is(taint, key)) {
             let now = object::timestamp(now);
-            after.push(json!({"key": key, "effect": effect, "timeAdded": now}));
+            after.push(json!({"key": key, "effect": EFFECT, "timeAdded": now}));
         }
     }
     if after.as_slice() == taints {
@@ -82,7 +79,7 @@ fn put_right(node: &mut Value, now: Timestamp) -> bool {
     true
 }
 
-fn wanted(node: &Value) -> Vec<(&'static str, &'static str)> {
+fn wanted(node: &Value) -> Vec<&'static str> {
     let ready = object::condition(node, "Ready").map(|ready| object::text(ready, "/status"));
     let key = match ready {
         // A node that has never said anything is about to.
@@ -90,14 +87,10 @@ fn wanted(node: &Value) -> Vec<(&'static str, &'static str)> {
         Some("Unknown") => Some(UNREACHABLE),
         Some(_) => Some(NOT_READY),
     };
-    let mut wanted: Vec<(&str, &str)> = key
-        .into_iter()
-        .flat_map(|key| [(key, "NoSchedule"), (key, "NoExecute")])
-        .collect();
-    if node.pointer("/spec/unschedulable") == Some(&Value::Bool(true)) {
-        wanted.push((UNSCHEDULABLE, "NoSchedule"));
-    }
-    wanted
+    let cordoned = node.pointer("/spec/unschedulable") == Some(&Value::Bool(true));
+    key.into_iter()
+        .chain(cordoned.then_some(UNSCHEDULABLE))
+        .collect()
 }
 
 #[cfg(test)]
