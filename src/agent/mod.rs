@@ -13,6 +13,7 @@
 //! a new one looks, and finds nothing to do.
 
 mod config;
+mod conflist;
 mod core;
 mod dry_run;
 mod event;

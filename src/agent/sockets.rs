@@ -11,7 +11,7 @@ use tracing::warn;
 
 use crate::ipam;
 use crate::kernel::linux::Linux;
-use crate::kernel::{Attach, Kernel, KernelError, attach_first_free};
+use crate::kernel::{Attach, Kernel, KernelError, Wishes, attach_first_free};
 use crate::model::{AttachmentId, LinkName, NameError, NodeCidrs, PodName, Slot};
 use crate::plan::{BRIDGE_NAME, Observed};
 
@@ -123,6 +123,7 @@ impl Sockets {
             interface: &INTERFACE,
             pod,
             mtu_bytes: self.mtu_bytes.load(Ordering::Relaxed),
+            wishes: Wishes::default(),
         })
     }
 }

@@ -193,6 +193,11 @@ impl LabDir {
         self.node(node).join("pods")
     }
 
+    /// What `/etc/cni/net.d` is on a machine.
+    pub fn cni(&self, node: &NodeName) -> PathBuf {
+        self.node(node).join("cni")
+    }
+
     /// What hostPath volumes of the node's pods are in.
     pub fn node_root(&self, node: &NodeName) -> PathBuf {
         self.node(node).join("rootfs")

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 use super::openapi;
@@ -10,6 +11,10 @@ use super::resource::{ALL, Resource, Subresource};
 pub enum Document {
     Json(Value),
     Text(&'static str),
+    /// JSON that is kept as it is sent.
+    Made(Bytes),
+    /// OpenAPI v2 in protobuf.
+    OpenApi(Bytes),
 }
 
 /// The document at a path that is no resource's.
@@ -17,7 +22,7 @@ pub fn answer(path: &str) -> Option<Document> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let document = match parts.as_slice() {
         [] => {
-            json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]})
+            json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]})
         }
         ["healthz" | "livez" | "readyz", ..] => return Some(Document::Text("ok")),
         ["version"] => version(),
@@ -37,7 +42,8 @@ pub fn answer(path: &str) -> Option<Document> {
             group["apiVersion"] = "v1".into();
             group
         }
-        ["openapi", "v3", path @ ..] => openapi::answer(path)?,
+        ["openapi", "v2"] => return Some(Document::OpenApi(openapi::v2::document())),
+        ["openapi", "v3", path @ ..] => return openapi::answer(path).map(Document::Made),
         ["api", version] => resources("", version)?,
         ["apis", group, version] => resources(group, version)?,
         _ => return None,
@@ -128,18 +134,25 @@ fn subresource_entry(resource: &Resource, subresource: Subresource) -> Value {
         Subresource::Status => (resource.kind, json!(["get", "patch", "update"])),
         Subresource::Finalize => (resource.kind, json!(["update"])),
         Subresource::Binding => ("Binding", json!(["create"])),
+        Subresource::Eviction => ("Eviction", json!(["create"])),
         Subresource::Log => (resource.kind, json!(["get"])),
         Subresource::Exec => ("PodExecOptions", json!(["create", "get"])),
         Subresource::Attach => ("PodAttachOptions", json!(["create", "get"])),
         Subresource::PortForward => ("PodPortForwardOptions", json!(["create", "get"])),
     };
-    json!({
+    let mut entry = json!({
         "name": format!("{}/{}", resource.plural, subresource.name()),
         "singularName": "",
         "namespaced": resource.namespaced,
         "kind": kind,
         "verbs": verbs,
-    })
+    });
+    if subresource == Subresource::Eviction {
+        // The kind is of another group than its parent; clients learn it here.
+        entry["group"] = "policy".into();
+        entry["version"] = "v1".into();
+    }
+    entry
 }
 
 #[cfg(test)]
@@ -165,6 +178,5 @@ mod tests {
             assert!(names.contains(&&json!(resource.plural)), "{names:?}");
         }
         assert!(answer("/apis/nobody/v1").is_none());
-        assert!(answer("/openapi/v2").is_none());
     }
 }

@@ -22,6 +22,7 @@ mod random;
 mod request;
 mod resource;
 mod rest;
+mod schema;
 mod selector;
 mod status;
 mod store;

@@ -1,9 +1,16 @@
 //! The embedded API server over real TLS, through a stock client library.
 
 mod access;
+mod applies;
 mod claims;
+mod clients;
 mod controllers;
+mod evictions;
+mod kubectl;
 mod lab;
+mod lists;
+mod owners;
+mod patches;
 mod verbs;
 mod watches;
 mod writes;

@@ -15,6 +15,7 @@ mod namespaces;
 mod node_lifecycle;
 mod orphaned_pods;
 mod placement;
+mod propagation;
 mod scheduler;
 
 use std::future::Future;
@@ -34,6 +35,7 @@ const NODE_GRACE: Duration = Duration::from_secs(40);
 pub fn spawn(parts: &mut JoinSet<()>, store: &Store, stopping: &CancellationToken) {
     start(parts, stopping, scheduler::run(store.clone()));
     start(parts, stopping, garbage::run(store.clone()));
+    start(parts, stopping, propagation::run(store.clone()));
     start(parts, stopping, namespaces::run(store.clone()));
     start(parts, stopping, orphaned_pods::run(store.clone()));
     start(parts, stopping, node_lifecycle::run(store.clone()));

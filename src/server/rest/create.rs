@@ -5,6 +5,7 @@ use hyper::{Request, StatusCode};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::apply::{Manager, track_new};
 use super::{Answer, Api, Scope, body, respond};
 use crate::server::kinds::metadata;
 use crate::server::kinds::namespace::NAMESPACES;
@@ -20,11 +21,18 @@ impl Api {
         if scope.namespace.is_none() {
             return Err(ApiError::MethodNotAllowed);
         }
+        let by = Manager::of(&scope, &request);
         let mut value = body::of(resource, request).await?;
         let warnings = body::decode(resource, &mut value, scope.options.field_validation)?;
         place(&scope, &mut value)?;
         generate_name(&mut value);
-        let value = prepare(resource, value)?;
+        let mut value = prepare(resource, value)?;
+        track_new(
+            resource,
+            &mut value,
+            &by,
+            &object::timestamp(Timestamp::now()),
+        );
         let dry_run = scope.options.dry_run;
         let created = self
             .store

@@ -1,10 +1,13 @@
 //! HTTP requests in, HTTP responses out: the verbs, generic over the resource table.
 
+mod apply;
 mod binding;
 mod body;
 mod create;
 mod delete;
+mod eviction;
 mod negotiate;
+mod page;
 mod patch;
 pub mod protobuf;
 mod proxy;
@@ -29,7 +32,7 @@ use super::tls::Caller;
 
 pub use binding::bind;
 pub use create::{admit, prepare};
-pub use delete::{DeleteOptions, delete_in};
+pub use delete::{DeleteOptions, Propagation, delete_in};
 pub use update::finish as finish_update;
 
 pub type Body = UnsyncBoxBody<Bytes, hyper::Error>;
@@ -77,7 +80,7 @@ impl Api {
         match Target::parse(request.method(), request.uri().path(), &options)? {
             Target::Path(path) => match *request.method() {
                 Method::GET | Method::HEAD => discovery::answer(&path)
-                    .map(|document| respond::document(&document))
+                    .map(|document| respond::document(&document, request.uri().query()))
                     .ok_or(ApiError::NoSuchPath),
                 _ => Err(ApiError::MethodNotAllowed),
             },
@@ -97,14 +100,17 @@ impl Api {
             (Verb::List, None) => self.list(&scope, negotiate::accepted(&request)?),
             (Verb::Watch, None) => self.watch(&scope, negotiate::accepted(&request)?),
             (Verb::Create, Some(Subresource::Binding)) => self.bind(scope, request).await,
+            (Verb::Create, Some(Subresource::Eviction)) => self.evict(scope, request).await,
             (Verb::Create, None) if scope.name.is_none() => self.create(scope, request).await,
             (Verb::Get | Verb::Create, Some(subresource)) if subresource.is_remote() => {
                 self.proxy(&scope, subresource, request).await
             }
-            (_, Some(subresource)) if subresource.is_remote() => Err(ApiError::MethodNotAllowed),
-            (_, Some(Subresource::Binding)) => Err(ApiError::MethodNotAllowed),
-            (Verb::Update, _) => self.update(scope, request).await,
-            (Verb::Patch, _) => self.patch(scope, request).await,
+            (Verb::Update, None | Some(Subresource::Status | Subresource::Finalize)) => {
+                self.update(scope, request).await
+            }
+            (Verb::Patch, None | Some(Subresource::Status | Subresource::Finalize)) => {
+                self.patch(scope, request).await
+            }
             (Verb::Delete, None) => self.delete(scope, request).await,
             (Verb::DeleteCollection, None) => self.delete_collection(scope, request).await,
             _ => Err(ApiError::MethodNotAllowed),

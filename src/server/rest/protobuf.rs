@@ -1,7 +1,7 @@
 //! Kubernetes' protobuf encoding, as far as kubectl insists on it.
 //!
-//! `kubectl create namespace` and its like send nothing else and do not fall back to JSON. A kind
-//! says in its resource row which fields it reads; the rest of a message is passed over, as protobuf
+//! `kubectl create namespace`, `drain` and their like send nothing else and do not fall back to
+//! JSON. A kind says in its resource row which fields it reads; the rest of a message is passed over, as protobuf
 //! means it to be. Answers are JSON, which these clients accept.
 //!
 //! Format: <https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding> and
@@ -24,6 +24,9 @@ pub struct Field {
 
 pub enum Kind {
     Text,
+    /// A whole number; a negative one has all its bits.
+    Integer,
+    Flag,
     /// Repeated strings.
     Texts,
     /// A map from string to string.
@@ -47,6 +50,26 @@ pub const OBJECT_META: &[Field] = &[
     Field::new(11, "labels", Kind::Pairs),
     Field::new(12, "annotations", Kind::Pairs),
     Field::new(14, "finalizers", Kind::Texts),
+];
+
+/// `meta/v1 DeleteOptions`.
+pub const DELETE_OPTIONS: &[Field] = &[
+    Field::new(1, "gracePeriodSeconds", Kind::Integer),
+    Field::new(2, "preconditions", Kind::Message(PRECONDITIONS)),
+    Field::new(3, "orphanDependents", Kind::Flag),
+    Field::new(4, "propagationPolicy", Kind::Text),
+    Field::new(5, "dryRun", Kind::Texts),
+];
+
+const PRECONDITIONS: &[Field] = &[
+    Field::new(1, "uid", Kind::Text),
+    Field::new(2, "resourceVersion", Kind::Text),
+];
+
+/// `policy/v1 Eviction`.
+pub const EVICTION: &[Field] = &[
+    Field::new(1, "metadata", Kind::Message(OBJECT_META)),
+    Field::new(2, "deleteOptions", Kind::Message(DELETE_OPTIONS)),
 ];
 
 const MAGIC: &[u8] = b"k8s\0";
@@ -75,7 +98,8 @@ fn read_envelope(body: &[u8], fields: &[Field]) -> Option<Value> {
     Some(Value::Object(object))
 }
 
-/// Empty values are absent ones: Go's encoder writes both alike.
+/// Empty texts are absent ones: Go's encoder writes both alike. Numbers that are optional are
+/// there only if they were set, be it to zero.
 fn read_message(bytes: &[u8], fields: &[Field]) -> Option<Map<String, Value>> {
     let mut message = Map::new();
     let mut reader = Reader(bytes);
@@ -83,14 +107,24 @@ fn read_message(bytes: &[u8], fields: &[Field]) -> Option<Map<String, Value>> {
         let Some(field) = fields.iter().find(|field| field.number == number) else {
             continue;
         };
-        let Wire::Bytes(bytes) = value else {
-            return None;
+        let bytes = match (&field.kind, value) {
+            (Kind::Integer, Wire::Number(number)) => {
+                message.insert(field.name.into(), number.cast_signed().into());
+                continue;
+            }
+            (Kind::Flag, Wire::Number(number)) => {
+                message.insert(field.name.into(), (number != 0).into());
+                continue;
+            }
+            (Kind::Integer | Kind::Flag, _) | (_, Wire::Number(_) | Wire::Other) => return None,
+            (_, Wire::Bytes(bytes)) => bytes,
         };
         if bytes.is_empty() {
             continue;
         }
         let slot = message.entry(field.name).or_insert(Value::Null);
         match &field.kind {
+            Kind::Integer | Kind::Flag => {}
             Kind::Text => *slot = text(bytes)?.into(),
             Kind::Texts => match slot {
                 Value::Array(list) => list.push(text(bytes)?.into()),
@@ -133,8 +167,9 @@ fn text(bytes: &[u8]) -> Option<&str> {
 }
 
 enum Wire<'a> {
-    Number,
+    Number(u64),
     Bytes(&'a [u8]),
+    Other,
 }
 
 /// What is left of a message.
@@ -148,13 +183,13 @@ impl<'a> Reader<'a> {
         }
         let tag = self.varint()?;
         let value = match tag & 7 {
-            0 => self.varint().map(|_| Wire::Number),
-            1 => self.take(8).map(|_| Wire::Number),
+            0 => self.varint().map(Wire::Number),
+            1 => self.take(8).map(|_| Wire::Other),
             2 => {
                 let length = self.varint()?;
                 self.take(usize::try_from(length).ok()?).map(Wire::Bytes)
             }
-            5 => self.take(4).map(|_| Wire::Number),
+            5 => self.take(4).map(|_| Wire::Other),
             _ => None,
         };
         value.map(|value| Some((tag >> 3, value)))
@@ -221,10 +256,38 @@ mod tests {
         );
     }
 
+    #[test]
+    fn options_of_which_one_is_zero() {
+        let options = [
+            vec![1 << 3, 0],
+            bytes(2, &bytes(1, b"a-uid")),
+            vec![3 << 3, 1],
+            bytes(4, b"Background"),
+            bytes(5, b"All"),
+        ];
+        let kind = [bytes(1, b"v1"), bytes(2, b"DeleteOptions")].concat();
+        let body = [MAGIC, &bytes(1, &kind), &bytes(2, &options.concat())].concat();
+        assert_eq!(
+            decode(&body, DELETE_OPTIONS).unwrap(),
+            json!({
+                "apiVersion": "v1", "kind": "DeleteOptions",
+                "gracePeriodSeconds": 0,
+                "preconditions": {"uid": "a-uid"},
+                "orphanDependents": true,
+                "propagationPolicy": "Background",
+                "dryRun": ["All"],
+            })
+        );
+        // A text where there should be a number.
+        let body = [MAGIC, &bytes(2, &bytes(1, b"soon"))].concat();
+        assert!(decode(&body, DELETE_OPTIONS).is_err());
+    }
+
     proptest! {
         #[test]
         fn nothing_panics(body in prop::collection::vec(any::<u8>(), 0..64)) {
             let _ = decode(&[MAGIC, &body].concat(), NAMESPACE);
+            let _ = decode(&[MAGIC, &body].concat(), EVICTION);
             let _ = decode(&envelope(&[body]), NAMESPACE);
         }
     }
