@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{lab, sh};
-use crate::place::eventually;
+use super::sh;
+use crate::cluster::Cluster;
+use crate::place::{Place, eventually};
 
 fn collector(name: &str, path: &str, read_only: bool) -> Value {
     json!({
@@ -19,7 +20,7 @@ fn collector(name: &str, path: &str, read_only: bool) -> Value {
 
 #[test]
 fn a_pod_that_collects_logs_sees_those_of_its_node_and_changes_none() {
-    let cluster = lab();
+    let cluster = Cluster::up_in(Place::ordinary(), "restartBackOffScale: 0.001");
     cluster.create(collector("direct", "/var/log/pods", false));
     cluster.create(collector("around", "/var/log", true));
     cluster.create(json!({
