@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use hyper::body::Bytes;
 use serde_json::{Value, json};
 
+use super::kinds::event;
+use super::kinds::review::{REVIEWS, Review};
 use super::openapi;
 use super::resource::{ALL, Resource, Subresource};
 
@@ -74,6 +76,8 @@ fn groups() -> BTreeMap<&'static str, &'static str> {
     ALL.iter()
         .filter(|resource| !resource.group.is_empty())
         .map(|resource| (resource.group, resource.version))
+        .chain(REVIEWS.iter().map(|review| (review.group, "v1")))
+        .chain([(event::GROUP, "v1")])
         .collect()
 }
 
@@ -84,12 +88,27 @@ fn group(name: &str) -> Value {
 }
 
 fn resources(group: &str, version: &str) -> Option<Value> {
-    let rows: Vec<&Resource> = ALL
+    let mut rows: Vec<&Resource> = ALL
         .iter()
         .copied()
         .filter(|resource| resource.group == group && resource.version == version)
         .collect();
-    let group_version = rows.first()?.api_version();
+    let reviews: Vec<Value> = REVIEWS
+        .iter()
+        .filter(|review| review.group == group && version == "v1")
+        .map(review_entry)
+        .collect();
+    let newer = (group, version) == (event::GROUP, "v1");
+    if newer {
+        rows.push(&event::EVENTS);
+    }
+    if rows.is_empty() && reviews.is_empty() {
+        return None;
+    }
+    let group_version = match group {
+        "" => version.to_owned(),
+        group => format!("{group}/{version}"),
+    };
     let resources: Vec<Value> = rows
         .into_iter()
         .flat_map(|resource| {
@@ -99,6 +118,7 @@ fn resources(group: &str, version: &str) -> Option<Value> {
                 .map(|subresource| subresource_entry(resource, *subresource));
             std::iter::once(resource_entry(resource)).chain(subresources)
         })
+        .chain(reviews)
         .collect();
     Some(json!({
         "kind": "APIResourceList",
@@ -106,6 +126,16 @@ fn resources(group: &str, version: &str) -> Option<Value> {
         "groupVersion": group_version,
         "resources": resources,
     }))
+}
+
+fn review_entry(review: &Review) -> Value {
+    json!({
+        "name": review.plural,
+        "singularName": review.kind.to_lowercase(),
+        "namespaced": false,
+        "kind": review.kind,
+        "verbs": ["create"],
+    })
 }
 
 fn resource_entry(resource: &Resource) -> Value {
@@ -134,6 +164,7 @@ fn subresource_entry(resource: &Resource, subresource: Subresource) -> Value {
         Subresource::Status => (resource.kind, json!(["get", "patch", "update"])),
         Subresource::Finalize => (resource.kind, json!(["update"])),
         Subresource::Binding => ("Binding", json!(["create"])),
+        Subresource::Scale => ("Scale", json!(["get", "patch", "update"])),
         Subresource::Eviction => ("Eviction", json!(["create"])),
         Subresource::Log => (resource.kind, json!(["get"])),
         Subresource::Exec => ("PodExecOptions", json!(["create", "get"])),
@@ -147,9 +178,14 @@ fn subresource_entry(resource: &Resource, subresource: Subresource) -> Value {
         "kind": kind,
         "verbs": verbs,
     });
-    if subresource == Subresource::Eviction {
-        // The kind is of another group than its parent; clients learn it here.
-        entry["group"] = "policy".into();
+    // Of another group than its resource: clients find the type by this.
+    let group = match subresource {
+        Subresource::Scale => Some("autoscaling"),
+        Subresource::Eviction => Some("policy"),
+        _ => None,
+    };
+    if let Some(group) = group {
+        entry["group"] = group.into();
         entry["version"] = "v1".into();
     }
     entry

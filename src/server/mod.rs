@@ -106,7 +106,7 @@ impl Server {
         let mut parts = JoinSet::new();
         controllers::spawn(&mut parts, &store, &stopping);
         let api = Arc::new(Api {
-            store,
+            store: store.clone(),
             stopping: stopping.clone(),
             nodes_dir: config.nodes_dir,
         });
@@ -117,6 +117,7 @@ impl Server {
             addresses.push(address);
             parts.spawn(connection::serve(listener, acceptor.clone(), api.clone()));
         }
+        controllers::announce(&mut parts, &store, &stopping, addresses.clone());
         Ok(Server {
             addresses,
             stopping,

@@ -106,6 +106,7 @@ pub enum CauseKind {
     Duplicate,
     Unsupported,
     Forbidden,
+    TooMany,
     NotFound,
     TooLong,
 }
@@ -132,6 +133,24 @@ impl Cause {
         )
     }
 
+    /// As [`Cause::invalid`], for a value that Kubernetes prints as Go source.
+    pub fn invalid_shown(field: impl Into<String>, shown: &str, detail: &str) -> Cause {
+        Cause::new(
+            field,
+            CauseKind::Invalid,
+            format!("Invalid value: {shown}: {detail}"),
+        )
+    }
+
+    /// As [`Cause::duplicate`], for a value that Kubernetes prints as Go source.
+    pub fn duplicate_shown(field: impl Into<String>, shown: &str) -> Cause {
+        Cause::new(
+            field,
+            CauseKind::Duplicate,
+            format!("Duplicate value: {shown}"),
+        )
+    }
+
     pub fn duplicate(field: impl Into<String>, value: &str) -> Cause {
         Cause::new(
             field,
@@ -149,6 +168,15 @@ impl Cause {
                 "Unsupported value: {value:?}: supported values: {}",
                 supported.join(", ")
             ),
+        )
+    }
+
+    /// A list that is longer than it may be.
+    pub fn too_many(field: impl Into<String>, given: usize, most: usize) -> Cause {
+        Cause::new(
+            field,
+            CauseKind::TooMany,
+            format!("Too many: {given}: must have at most {most} items"),
         )
     }
 
@@ -180,6 +208,7 @@ impl Cause {
             CauseKind::Duplicate => "FieldValueDuplicate",
             CauseKind::Unsupported => "FieldValueNotSupported",
             CauseKind::Forbidden => "FieldValueForbidden",
+            CauseKind::TooMany => "FieldValueTooMany",
             CauseKind::NotFound => "FieldValueNotFound",
             CauseKind::TooLong => "FieldValueTooLong",
         }

@@ -10,3 +10,4 @@ mod place;
 mod pods;
 mod streams;
 mod terminal;
+mod workloads;

@@ -48,12 +48,12 @@ async fn discovery_and_health() {
     let version = lab.client.apiserver_version().await.unwrap();
     assert_eq!(version.git_version, "v1.33.0+podnet");
     let (_, groups) = lab.send("GET", "/apis", Value::Null).await;
-    assert_eq!(groups["groups"][0]["name"], "coordination.k8s.io");
+    assert_eq!(groups["groups"][0]["name"], "apps");
     let (code, _) = lab.send("GET", "/readyz", Value::Null).await;
     assert_eq!(code, 200);
     for (method, path, code, reason) in [
         ("GET", "/api/v1/unicorns", 404, "NotFound"),
-        ("GET", "/apis/apps/v1/deployments", 404, "NotFound"),
+        ("GET", "/apis/batch/v1/jobs", 404, "NotFound"),
         ("GET", "/openapi/v1", 404, "NotFound"),
         ("PUT", "/api/v1/nodes", 405, "MethodNotAllowed"),
         ("DELETE", "/version", 405, "MethodNotAllowed"),

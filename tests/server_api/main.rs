@@ -11,6 +11,8 @@ mod lab;
 mod lists;
 mod owners;
 mod patches;
+mod services;
 mod verbs;
 mod watches;
+mod workloads;
 mod writes;

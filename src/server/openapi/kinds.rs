@@ -1,6 +1,6 @@
 //! The Rust type of each kind, whose fields and descriptions become its schema.
 
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Event, Namespace, Node, Pod, Service, ServiceAccount,
@@ -25,6 +25,11 @@ static KINDS: &[(&str, &str, Generate)] = &[
         "",
         "ServiceAccount",
         SchemaGenerator::subschema_for::<ServiceAccount>,
+    ),
+    (
+        "apps",
+        "ControllerRevision",
+        SchemaGenerator::subschema_for::<ControllerRevision>,
     ),
     (
         "apps",

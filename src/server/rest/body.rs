@@ -6,6 +6,7 @@ use hyper::{Request, header};
 use serde_json::Value;
 
 use super::protobuf::{self, Field};
+use crate::server::kinds::event;
 use crate::server::object;
 use crate::server::request::FieldValidation;
 use crate::server::resource::Resource;
@@ -68,6 +69,9 @@ pub async fn object(
     let media_type = media_type(&request);
     let body = bytes(request).await?;
     let mut value = read(&media_type, &body, kind, api_version, fields)?;
+    if let Some(map) = value.as_object_mut().filter(|_| kind == "Event") {
+        event::to_stored(map);
+    }
     claim(&mut value, kind, api_version)?;
     Ok(value)
 }

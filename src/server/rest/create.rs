@@ -9,6 +9,8 @@ use super::apply::{Manager, track_new};
 use super::{Answer, Api, Scope, body, respond};
 use crate::server::kinds::metadata;
 use crate::server::kinds::namespace::NAMESPACES;
+use crate::server::kinds::service::SERVICES;
+use crate::server::kinds::service_range;
 use crate::server::object;
 use crate::server::random;
 use crate::server::resource::Resource;
@@ -113,7 +115,7 @@ pub fn prepare(resource: &'static Resource, mut value: Value) -> Result<Value, A
 /// Decides whether a prepared object may come into being.
 pub fn admit(
     resource: &'static Resource,
-    value: Value,
+    mut value: Value,
     view: &View<'_>,
 ) -> Result<Change, ApiError> {
     let (namespace, name) = (object::namespace(&value), object::name(&value));
@@ -137,6 +139,9 @@ pub fn admit(
             resource,
             name: name.to_owned(),
         });
+    }
+    if std::ptr::eq(resource, &SERVICES) {
+        service_range::allocate(&mut value, view)?;
     }
     Ok(Change::Put { resource, value })
 }

@@ -5,6 +5,7 @@ mod binding;
 mod body;
 mod create;
 mod delete;
+mod events;
 mod eviction;
 mod negotiate;
 mod page;
@@ -13,6 +14,8 @@ pub mod protobuf;
 mod proxy;
 mod read;
 mod respond;
+mod review;
+mod scale;
 mod update;
 mod watch;
 
@@ -24,6 +27,7 @@ use hyper::{Method, Request, Response};
 use tokio_util::sync::CancellationToken;
 
 use super::discovery;
+use super::kinds::review::Review;
 use super::request::{Options, ResourceRequest, Target, Verb};
 use super::resource::{Resource, Subresource};
 use super::status::ApiError;
@@ -62,7 +66,7 @@ impl Api {
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
         let response = self
-            .route(request)
+            .route(caller, request)
             .await
             .unwrap_or_else(|error| respond::error(&error));
         tracing::debug!(
@@ -75,8 +79,8 @@ impl Api {
         response
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Answer {
-        let options = Options::parse(request.uri().query().unwrap_or(""))?;
+    async fn route(&self, caller: &Caller, request: Request<Incoming>) -> Answer {
+        let mut options = Options::parse(request.uri().query().unwrap_or(""))?;
         match Target::parse(request.method(), request.uri().path(), &options)? {
             Target::Path(path) => match *request.method() {
                 Method::GET | Method::HEAD => discovery::answer(&path)
@@ -84,10 +88,19 @@ impl Api {
                     .ok_or(ApiError::NoSuchPath),
                 _ => Err(ApiError::MethodNotAllowed),
             },
-            Target::Resource(target) => {
+            Target::Resource(mut target) => {
+                if let Some(review) = Review::find(&target.group, &target.version, &target.resource)
+                {
+                    return review::answer(review, &target, caller, request).await;
+                }
                 let verb = target.verb;
+                let newer_event = events::redirect(&mut target, &mut options);
                 let scope = Scope::of(target, options)?;
-                self.serve(verb, scope, request).await
+                let answer = self.serve(verb, scope, request).await?;
+                match newer_event {
+                    true => events::renamed(verb, answer).await,
+                    false => Ok(answer),
+                }
             }
         }
     }
@@ -97,6 +110,7 @@ impl Api {
             (Verb::Get, None | Some(Subresource::Status)) => {
                 self.get(&scope, negotiate::accepted(&request)?)
             }
+            (_, Some(Subresource::Scale)) => self.scale(verb, scope, request).await,
             (Verb::List, None) => self.list(&scope, negotiate::accepted(&request)?),
             (Verb::Watch, None) => self.watch(&scope, negotiate::accepted(&request)?),
             (Verb::Create, Some(Subresource::Binding)) => self.bind(scope, request).await,

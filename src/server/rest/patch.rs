@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 use super::apply::Manager;
 use super::update::{dry, step, tracked};
 use super::{Answer, Api, Scope, body, respond};
+use crate::server::kinds::event;
 use crate::server::object;
 use crate::server::schema::Type;
 use crate::server::status::{ApiError, Cause};
@@ -89,7 +90,8 @@ impl Patch {
                 Ok(Patch::Json(patch))
             }
             "application/merge-patch+json" => {
-                let patch = serde_json::from_slice(body).map_err(unreadable)?;
+                let mut patch = serde_json::from_slice(body).map_err(unreadable)?;
+                event::to_stored(&mut patch);
                 Ok(Patch::Merge(Value::Object(patch)))
             }
             "application/strategic-merge-patch+json" => Ok(Patch::Strategic(

@@ -26,6 +26,10 @@ pub enum Kind {
     Text,
     /// A whole number; a negative one has all its bits.
     Integer,
+    /// As `Integer`, of a field that is absent in JSON when it is zero.
+    Count,
+    /// `util/intstr IntOrString`.
+    IntOrText,
     Flag,
     /// Repeated strings.
     Texts,
@@ -34,6 +38,8 @@ pub enum Kind {
     /// A map from string to bytes, which in JSON are base64.
     Blobs,
     Message(&'static [Field]),
+    /// Repeated messages.
+    Messages(&'static [Field]),
 }
 
 impl Field {
@@ -112,11 +118,18 @@ fn read_message(bytes: &[u8], fields: &[Field]) -> Option<Map<String, Value>> {
                 message.insert(field.name.into(), number.cast_signed().into());
                 continue;
             }
+            (Kind::Count, Wire::Number(0)) => continue,
+            (Kind::Count, Wire::Number(number)) => {
+                message.insert(field.name.into(), number.cast_signed().into());
+                continue;
+            }
             (Kind::Flag, Wire::Number(number)) => {
                 message.insert(field.name.into(), (number != 0).into());
                 continue;
             }
-            (Kind::Integer | Kind::Flag, _) | (_, Wire::Number(_) | Wire::Other) => return None,
+            (Kind::Integer | Kind::Count | Kind::Flag, _) | (_, Wire::Number(_) | Wire::Other) => {
+                return None;
+            }
             (_, Wire::Bytes(bytes)) => bytes,
         };
         if bytes.is_empty() {
@@ -124,7 +137,8 @@ fn read_message(bytes: &[u8], fields: &[Field]) -> Option<Map<String, Value>> {
         }
         let slot = message.entry(field.name).or_insert(Value::Null);
         match &field.kind {
-            Kind::Integer | Kind::Flag => {}
+            Kind::Integer | Kind::Count | Kind::Flag => {}
+            Kind::IntOrText => *slot = read_int_or_text(bytes)?,
             Kind::Text => *slot = text(bytes)?.into(),
             Kind::Texts => match slot {
                 Value::Array(list) => list.push(text(bytes)?.into()),
@@ -144,6 +158,13 @@ fn read_message(bytes: &[u8], fields: &[Field]) -> Option<Map<String, Value>> {
                 }
             }
             Kind::Message(fields) => *slot = read_message(bytes, fields)?.into(),
+            Kind::Messages(fields) => {
+                let one = Value::from(read_message(bytes, fields)?);
+                match slot {
+                    Value::Array(list) => list.push(one),
+                    slot => *slot = vec![one].into(),
+                }
+            }
         }
     }
     Some(message)
@@ -160,6 +181,20 @@ fn read_pair(bytes: &[u8]) -> Option<(String, &[u8])> {
         }
     }
     Some(pair)
+}
+
+fn read_int_or_text(bytes: &[u8]) -> Option<Value> {
+    const FIELDS: &[Field] = &[
+        Field::new(1, "isText", Kind::Flag),
+        Field::new(2, "number", Kind::Integer),
+        Field::new(3, "text", Kind::Text),
+    ];
+    let mut either = read_message(bytes, FIELDS)?;
+    let taken = match either.get("isText") == Some(&Value::Bool(true)) {
+        true => either.remove("text").unwrap_or_else(|| "".into()),
+        false => either.remove("number").unwrap_or_else(|| 0.into()),
+    };
+    Some(taken)
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {
@@ -253,6 +288,30 @@ mod tests {
                 "apiVersion": "v1", "kind": "Namespace",
                 "metadata": {"name": "shop", "labels": {"a": "x", "b": "x"}},
             })
+        );
+    }
+
+    #[test]
+    fn a_list_of_messages_with_zeros_and_either_kind_of_port() {
+        const PORT: &[Field] = &[
+            Field::new(3, "port", Kind::Count),
+            Field::new(4, "targetPort", Kind::IntOrText),
+            Field::new(5, "nodePort", Kind::Count),
+        ];
+        const PORTS: &[Field] = &[Field::new(1, "ports", Kind::Messages(PORT))];
+        let number = bytes(4, &[1 << 3, 0, 2 << 3, 81, 3 << 3 | 2, 0]);
+        let name = bytes(
+            4,
+            &[&[1 << 3, 1, 2 << 3, 0][..], &bytes(3, b"http")].concat(),
+        );
+        let port = |target: &[u8]| bytes(1, &[&[3 << 3, 80][..], target, &[5 << 3, 0]].concat());
+        let ports = [port(&number), port(&name)].concat();
+        let body = [MAGIC, &bytes(2, &ports)].concat();
+        assert_eq!(
+            decode(&body, PORTS).unwrap(),
+            json!({"ports": [
+                {"port": 80, "targetPort": 81}, {"port": 80, "targetPort": "http"},
+            ]})
         );
     }
 
