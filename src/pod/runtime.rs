@@ -20,6 +20,7 @@ use crate::model::Family;
 use super::find::{FoundSandbox, find_sandbox, find_sandboxes};
 use super::image::Catalogue;
 use super::life::Pace;
+use super::logs::Shelf;
 use super::plan::{NodeFacts, Policy};
 use super::worker::{self, Node};
 use super::{NAME_FILE, NewPod, SOCKET, Settings, client, spawn};
@@ -29,6 +30,8 @@ const PAUSE: &str = "podnet-pause";
 const PROGRAMS: &str = "podnet-program";
 /// The node's own tree, beside its pods, where nothing else is said.
 const ROOT: &str = "rootfs";
+/// Where its pods' logs are, likewise.
+const LOGS: &str = "pod-logs";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// [`super::protocol::Request::Stop`].
 const STOP: &[u8] = b"{\"request\":\"stop\"}\n";
@@ -56,6 +59,7 @@ fn programs() -> io::Result<PathBuf> {
 
 pub struct Runtime {
     pods_dir: PathBuf,
+    shelf: Shelf,
     pause: PathBuf,
     ipv6: bool,
     node: Arc<Node>,
@@ -75,6 +79,7 @@ impl Runtime {
     pub fn new(pods_dir: PathBuf, config: &Config, settings: &Settings) -> io::Result<Runtime> {
         private_dir(&pods_dir)?;
         let beside = || pods_dir.with_file_name(ROOT);
+        let logs = std::path::absolute(pods_dir.with_file_name(LOGS))?;
         let facts = NodeFacts {
             name: config.node.to_string(),
             addresses: config.addresses.clone(),
@@ -83,6 +88,7 @@ impl Runtime {
                 host_paths: settings.host_paths.clone(),
             },
             root: settings.node_root.clone().unwrap_or_else(beside),
+            logs: logs.clone(),
             program: programs()?,
             resolv_conf: fs::read_to_string(RESOLV_CONF).unwrap_or_default(),
         };
@@ -93,15 +99,23 @@ impl Runtime {
         };
         Ok(Runtime {
             pods_dir,
+            shelf: Shelf::new(logs)?,
             pause: pause_program()?,
             ipv6: config.ranges.has(Family::V6),
             node: Arc::new(node),
         })
     }
 
+    fn clear_logs(&self, gone: impl Fn(&str) -> bool) {
+        for (path, error) in self.shelf.clear(gone) {
+            warn!("remove {}: {error}", path.display());
+        }
+    }
+
     async fn launch(&self, dir: &Path, pod: &PodIdentity) -> io::Result<PauseSandbox> {
         private_dir(dir)?;
         fs::write(dir.join(NAME_FILE), pod.pod.to_string())?;
+        self.shelf.keep(&pod.pod, &pod.uid, dir)?;
         // Of a sandbox that ended by force.
         if let Err(error) = fs::remove_file(dir.join(SOCKET))
             && error.kind() != io::ErrorKind::NotFound
@@ -198,10 +212,12 @@ impl PodRuntime for Runtime {
     }
 
     fn clear(&self, uid: &str) {
+        self.clear_logs(|kept| kept == uid);
         remove_dir(&self.pods_dir.join(uid));
     }
 
     fn clear_all_but(&self, uids: &BTreeSet<String>) {
+        self.clear_logs(|uid| !uids.contains(uid));
         for entry in fs::read_dir(&self.pods_dir).into_iter().flatten().flatten() {
             let known = entry
                 .file_name()

@@ -89,22 +89,11 @@ impl Cluster {
 
     /// As whoever else than the node writes one.
     pub fn set_condition(&self, pod: &str, kind: &str, status: &str) {
-        let (pods, params) = (self.pods(), PatchParams::default());
-        eventually("nobody writes meanwhile", || {
-            let now = self.get(pod)?;
-            let mut conditions = now["status"]["conditions"].as_array()?.clone();
-            conditions.retain(|condition| condition["type"] != kind);
-            conditions.push(json!({"type": kind, "status": status}));
-            let patch = Patch::Merge(json!({
-                "metadata": {"resourceVersion": now["metadata"]["resourceVersion"]},
-                "status": {"conditions": conditions},
-            }));
-            let patched = pods.patch_status(pod, &params, &patch);
-            match self.runtime.block_on(patched) {
-                Err(kube::Error::Api(refused)) if refused.code == 409 => None,
-                patched => Some(patched.map(drop).expect("patched")),
-            }
-        });
+        let condition = json!({"status": {"conditions": [{"type": kind, "status": status}]}});
+        let (pods, patch) = (self.pods(), Patch::Strategic(condition));
+        let params = PatchParams::default();
+        let patched = pods.patch_status(pod, &params, &patch);
+        self.runtime.block_on(patched).expect("patched");
     }
 
     /// Makes it, or merges `data` into it.

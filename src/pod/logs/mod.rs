@@ -10,6 +10,7 @@ mod files;
 mod follow;
 mod reader;
 mod record;
+mod shelf;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ mod tests;
 pub use files::{Run, log_of};
 pub use follow::{LogError, stream};
 pub use reader::LogReader;
+pub use shelf::Shelf;
 
 use jiff::Timestamp;
 

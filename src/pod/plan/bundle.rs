@@ -182,6 +182,7 @@ pub(super) mod tests {
                     addresses: vec!["172.30.0.11".parse().expect("an address")],
                     policy: Policy::default(),
                     root: "/lab/nodes/node-1/rootfs".into(),
+                    logs: "/lab/nodes/node-1/pod-logs".into(),
                     program: "/usr/bin/podnet".into(),
                     resolv_conf: "nameserver 127.0.0.53\nnameserver 9.9.9.9\nsearch a.example\n\
                                   options ndots:5\n"
@@ -315,6 +316,52 @@ pub(super) mod tests {
                 "/dev/termination-log termination/main/2 rw",
             ]
         );
+    }
+
+    #[test]
+    fn whoever_mounts_the_nodes_logs_gets_the_pods_and_changes_none() {
+        let seen = |path: &str, mount: Value| {
+            let mut mount = mount;
+            mount["name"] = "host".into();
+            Case::new(json!({
+                "containers": [{"name": "main", "volumeMounts": [mount]}],
+                "volumes": [{"name": "host", "hostPath": {"path": path}}],
+            }))
+            .bundle()
+            .map(|bundle| {
+                let logs = bundle.mounts.into_iter();
+                logs.filter(|mount| mount.source == Path::new("/lab/nodes/node-1/pod-logs"))
+                    .map(|mount| (mount.target, mount.below, mount.read_only))
+                    .collect::<Vec<_>>()
+            })
+        };
+        for (path, mount, target) in [
+            ("/var/log/pods", json!({"mountPath": "/logs"}), "/logs"),
+            ("/var/log/", json!({"mountPath": "/logs"}), "/logs/pods"),
+            (
+                "/",
+                json!({"mountPath": "/host", "readOnly": true}),
+                "/host/var/log/pods",
+            ),
+            (
+                "/var",
+                json!({"mountPath": "/v", "subPath": "log"}),
+                "/v/pods",
+            ),
+        ] {
+            let expected = vec![(PathBuf::from(target), PathBuf::new(), true)];
+            assert_eq!(seen(path, mount), Ok(expected), "{path}");
+        }
+        assert_eq!(seen("/var/lib", json!({"mountPath": "/v"})), Ok(vec![]));
+        let deeper = seen("/var/log/pods/a_b_c", json!({"mountPath": "/v"}));
+        assert!(
+            deeper
+                .expect_err("refused")
+                .to_string()
+                .contains("read-only")
+        );
+        let part = seen("/var/log/pods", json!({"mountPath": "/v", "subPath": "x"}));
+        assert!(part.expect_err("refused").to_string().contains("whole"));
     }
 
     #[test]

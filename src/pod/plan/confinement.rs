@@ -125,8 +125,9 @@ fn of_mount(mount: &Mount, node: &NodeFacts) -> Option<String> {
     }
     let pods = source.is_relative() && is_shown(source);
     let nodes = source == node.root || node.policy.host_paths.iter().any(|open| open == source);
-    let program = source == node.program && mount.read_only && mount.below.as_os_str().is_empty();
-    match pods || nodes || program {
+    let as_it_is = mount.read_only && mount.below.as_os_str().is_empty();
+    let shared = as_it_is && (source == node.program || source == node.logs);
+    match pods || nodes || shared {
         true => None,
         false => Some(format!(
             "{shown} is neither the pod's nor open to containers"

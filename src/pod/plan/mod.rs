@@ -12,6 +12,7 @@ mod environment;
 mod error;
 mod expand;
 mod field;
+mod host_path;
 mod identity;
 mod mounts;
 mod prepare;
@@ -39,6 +40,8 @@ pub struct NodeFacts {
     pub policy: Policy,
     /// The node's own tree, in which hostPath volumes are. Absolute.
     pub root: PathBuf,
+    /// What its pods wrote, which a hostPath sees as /var/log/pods. Absolute.
+    pub logs: PathBuf,
     /// The binary of the built-in images' programs. Absolute.
     pub program: PathBuf,
     /// The machine's /etc/resolv.conf.

@@ -10,7 +10,7 @@ use crate::pod::image::Image;
 use super::environment::Environment;
 use super::expand::expand;
 use super::volume::{inside, place};
-use super::{ConfigError, NodeFacts, PodFacts, identity};
+use super::{ConfigError, NodeFacts, PodFacts, host_path, identity};
 
 /// Over these no volume can be: podnet-pause mounts them, and what it hides there must
 /// stay hidden.
@@ -32,6 +32,11 @@ pub fn mounts(
     }
     let taken: Vec<PathBuf> = mounts.iter().map(|mount| mount.target.clone()).collect();
     let free = |target: &Path| !taken.iter().any(|taken| taken == target);
+    let logs = mounts
+        .iter()
+        .filter_map(|mount| host_path::logs_within(node, mount));
+    let logs: Vec<Mount> = logs.filter(|mount| free(&mount.target)).collect();
+    mounts.extend(logs);
     let read_only_root = container
         .security_context
         .as_ref()
@@ -91,6 +96,13 @@ fn of_volume(
     };
     if sub.starts_with('/') {
         return Err(ConfigError::Escapes { path: sub.into() });
+    }
+    if place.base == node.logs && !sub.is_empty() {
+        return Err(ConfigError::Unsupported {
+            object: format!("container {:?}", container.name),
+            what: format!("a subPath of {}", host_path::POD_LOGS),
+            instead: "mount it whole",
+        });
     }
     Ok(Mount {
         source: place.base,

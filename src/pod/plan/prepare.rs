@@ -13,6 +13,7 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat2};
 use rustix::io::Errno;
 use thiserror::Error;
 
+use super::host_path::POD_LOGS;
 use super::volume::{HostPathKind, Preparation, ProjectedFile};
 
 /// The link through which all files of a projected volume are seen.
@@ -71,7 +72,12 @@ pub fn prepare(dir: &Path, preparations: &[Preparation]) -> Result<(), PrepareEr
                 if *own_tree {
                     parents(base)?;
                 }
-                host_path(base, below, *kind).map_err(|why| {
+                let checked = match *own_tree {
+                    true => place_for_logs(base, below),
+                    false => Ok(()),
+                };
+                let checked = checked.and_then(|()| host_path(base, below, *kind));
+                checked.map_err(|why| {
                     let (within, hint) = match own_tree {
                         true => (Path::new("/"), NOT_THE_MACHINES),
                         false => (base.as_path(), ""),
@@ -226,6 +232,16 @@ fn name(dir: &Path, files: &[ProjectedFile]) -> Result<(), PrepareError> {
         }
     }
     Ok(())
+}
+
+/// Where the pods' logs are mounted, if `below` has them in it.
+fn place_for_logs(base: &Path, below: &Path) -> Result<(), String> {
+    let logs = Path::new(POD_LOGS.trim_start_matches('/'));
+    if !logs.starts_with(below) {
+        return Ok(());
+    }
+    let base = File::open(base).map_err(|error| format!("cannot be opened: {error}"))?;
+    make_directories(&base, logs).map_err(lookup)
 }
 
 /// In the kubelet's words what is wrong with it.

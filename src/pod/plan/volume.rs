@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, DownwardAPIVolumeSource, HostPathVolumeSource, Volume,
-};
+use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, DownwardAPIVolumeSource, Volume};
 
-use super::{ConfigError, NodeFacts, PodFacts, field, identity};
+use super::{ConfigError, NodeFacts, PodFacts, field, host_path, identity};
 
 const DEFAULT_FILE_MODE: u32 = 0o644;
 
@@ -148,14 +146,7 @@ fn preparation(
         return Ok(Preparation::Projected { path, files });
     }
     if let Some(source) = &volume.host_path {
-        let place = host_place(node, source)?;
-        return Ok(Preparation::Host {
-            volume: volume.name.clone(),
-            own_tree: place.base == node.root,
-            base: place.base,
-            below: place.below,
-            kind: host_path_kind(source)?,
-        });
+        return host_path::preparation(node, &volume.name, source);
     }
     refuse_unknown(volume)?;
     let source = volume.empty_dir.clone().unwrap_or_default();
@@ -182,7 +173,7 @@ fn preparation(
 /// Where `volume` is, once it is prepared.
 pub fn place(node: &NodeFacts, volume: &Volume) -> Result<Place, ConfigError> {
     if let Some(source) = &volume.host_path {
-        return host_place(node, source);
+        return host_path::place(node, source);
     }
     refuse_unknown(volume)?;
     Ok(Place {
@@ -213,49 +204,6 @@ pub fn inside(path: &str) -> Result<PathBuf, ConfigError> {
         }
     }
     Ok(clean)
-}
-
-/// In the innermost of the machine's directories that the lab opens, else in the node's
-/// own tree.
-fn host_place(node: &NodeFacts, source: &HostPathVolumeSource) -> Result<Place, ConfigError> {
-    let below = inside(&source.path)?;
-    let path = Path::new("/").join(&below);
-    let opened = node
-        .policy
-        .host_paths
-        .iter()
-        .filter(|open| path.starts_with(open));
-    let innermost = opened.max_by_key(|open| open.components().count());
-    let (base, below) = match innermost {
-        Some(open) => {
-            let rest = path.strip_prefix(open).unwrap_or(Path::new(""));
-            (open.clone(), rest.to_owned())
-        }
-        None => (node.root.clone(), below),
-    };
-    Ok(Place {
-        base,
-        below,
-        read_only: false,
-    })
-}
-
-fn host_path_kind(source: &HostPathVolumeSource) -> Result<HostPathKind, ConfigError> {
-    Ok(match source.type_.as_deref().unwrap_or_default() {
-        "" => HostPathKind::Unchecked,
-        "Directory" => HostPathKind::Directory,
-        "DirectoryOrCreate" => HostPathKind::DirectoryOrCreate,
-        "File" => HostPathKind::File,
-        "FileOrCreate" => HostPathKind::FileOrCreate,
-        "Socket" => HostPathKind::Socket,
-        other => {
-            let what = format!("a hostPath of type {other:?}");
-            return Err(unsupported(
-                what,
-                "devices are dead in containers; use a file, directory or socket",
-            ));
-        }
-    })
 }
 
 fn config_map_files(
@@ -348,7 +296,7 @@ fn refuse_unknown(volume: &Volume) -> Result<(), ConfigError> {
     }
 }
 
-fn unsupported(what: String, instead: &'static str) -> ConfigError {
+pub fn unsupported(what: String, instead: &'static str) -> ConfigError {
     ConfigError::Unsupported {
         object: "its source".to_owned(),
         what,

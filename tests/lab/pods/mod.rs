@@ -2,6 +2,7 @@
 
 mod ending;
 mod images;
+mod logs;
 mod probe_kinds;
 mod probes;
 mod restarts;

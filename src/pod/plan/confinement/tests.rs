@@ -7,7 +7,8 @@ use crate::pod::plan::{Policy, volumes};
 
 fn path() -> impl Strategy<Value = String> {
     let word = prop_oneof![
-        "a", "..", ".", "proc", "sys", "etc", "srv", "open", "lab", "dev", "volumes", ""
+        "a", "..", ".", "proc", "sys", "etc", "srv", "open", "lab", "dev", "volumes", "",
+        "var/log", "pods"
     ];
     prop::collection::vec(word, 0..5).prop_map(|words| format!("/{}", words.join("/")))
 }
@@ -106,6 +107,7 @@ proptest! {
             prop_assert!(!source.components().any(|part| part == Component::ParentDir));
             prop_assert!(
                 source.is_relative() || source.starts_with(&case.node.root)
+                    || (source == case.node.logs && mount.read_only)
                     || (open && source.starts_with("/srv/open")),
                 "{mount:?}"
             );
@@ -117,7 +119,8 @@ proptest! {
         let of = Confinement::of(&bundle);
         prop_assert!(!of.writes_kernel_settings);
         for path in of.reads.iter().filter(|path| *path != Path::new("/")) {
-            prop_assert!(path.starts_with(&case.node.root) || open, "{}", path.display());
+            let own = path.starts_with(&case.node.root) || *path == case.node.logs;
+            prop_assert!(own || open, "{}", path.display());
         }
         prop_assert_eq!(&bundle.root.hidden, &image().root.hidden);
         if bundle.pids == PidNamespace::Pod {
@@ -150,7 +153,7 @@ fn the_guard_sees_each_way_out() {
     };
     assert_eq!(objections(|_| {}), "");
     type WayOut = (fn(&mut Bundle), &'static str);
-    let cases: [WayOut; 10] = [
+    let cases: [WayOut; 11] = [
         (
             |b| b.mounts[0].source = "/etc".into(),
             "neither the pod's nor open",
@@ -163,6 +166,10 @@ fn the_guard_sees_each_way_out() {
         (|b| b.mounts[0].below = "../x".into(), "leads out"),
         (
             |b| b.mounts[0].source = "/usr/bin/podnet".into(),
+            "neither the pod's nor open",
+        ),
+        (
+            |b| b.mounts[0].source = "/lab/nodes/node-1/pod-logs".into(),
             "neither the pod's nor open",
         ),
         (
