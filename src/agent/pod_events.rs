@@ -122,7 +122,11 @@ impl<R: PodRuntime> Agent<R> {
                 uid
             }
             Job::Stopped { uid } => {
-                self.pods.entries.remove(&uid);
+                let entry = self.pods.entries.remove(&uid);
+                if entry.is_some_and(|entry| entry.forgotten) {
+                    // It may have been there still when the job began.
+                    self.jobs.clear(&uid);
+                }
                 self.look_soon(RETRY_LOOK);
                 return;
             }
