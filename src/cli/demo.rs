@@ -18,6 +18,8 @@ use super::client::runtime;
 
 const NODES: usize = 3;
 const PODS: [&str; 4] = ["web", "api", "db", "cache"];
+const IMAGE: &str = "--image=luksa/kubia";
+const RESTART_WITHIN: Duration = Duration::from_secs(10);
 const REPAIR_WITHIN: Duration = Duration::from_secs(5);
 const PODS_WITHIN: Duration = Duration::from_secs(30);
 
@@ -81,7 +83,7 @@ impl Tour {
         .await?;
         self.say("Pods, spread over the nodes").await?;
         for pod in PODS {
-            self.podnet(&["run", pod, "--image=pause"]).await?;
+            self.podnet(&["run", pod, IMAGE]).await?;
         }
         let placed = self.placed(dir).await?;
         self.podnet(&["get", "pods", "-o", "wide"]).await?;
@@ -105,7 +107,32 @@ impl Tour {
             &["check"],
         )
         .await?;
+        self.restart(dir, from).await?;
         self.repair(dir).await
+    }
+
+    /// End what runs in a pod, and show that it runs again, at the same address.
+    async fn restart(&self, dir: &LabDir, pod: &str) -> anyhow::Result<()> {
+        self.say("End what runs in a pod: it is started again, at the same address")
+            .await?;
+        self.podnet(&["logs", pod]).await?;
+        self.podnet(&["exec", pod, "--", "sh", "-c", "kill -TERM 1"])
+            .await?;
+        let client = cluster::connect(&dir.kubeconfig()).await?;
+        let restarted = async {
+            loop {
+                let pods = cluster::list_pods(&client).await?;
+                let found = pods.iter().find(|found| found.pod.name == pod);
+                if found.is_some_and(|found| found.restarts() > 0) {
+                    return anyhow::Ok(());
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(RESTART_WITHIN, restarted)
+            .await
+            .with_context(|| format!("pod {pod} was not started again"))??;
+        self.podnet(&["get", "pods", pod, "-o", "wide"]).await
     }
 
     /// Delete a route behind the agent's back, and show what the agent did.

@@ -86,6 +86,13 @@ impl PodView {
         self.object.status.as_ref()
     }
 
+    /// How often a container of it was started again.
+    pub fn restarts(&self) -> i32 {
+        let statuses = self.status().and_then(|s| s.container_statuses.as_deref());
+        let counts = statuses.into_iter().flatten().map(|s| s.restart_count);
+        counts.sum()
+    }
+
     /// When its node first saw it, as the object says.
     pub fn started(&self) -> Option<Timestamp> {
         Some(self.status()?.start_time.as_ref()?.0)
