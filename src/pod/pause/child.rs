@@ -17,13 +17,14 @@ use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, execve};
-use rustix::fs::{FileType, Gid, Uid, fchown, fstat};
-use rustix::process::{chdir, ioctl_tiocsctty, setsid};
+use rustix::fs::{CWD, FileType, Gid, Uid, fchown, fstat};
+use rustix::process::{fchdir, ioctl_tiocsctty, setsid};
 
 use crate::pod::bundle::{Bundle, Process};
 use crate::pod::protocol::Reply;
 use crate::pod::wire;
 
+use super::inside::{Kind, find, find_or_make};
 use super::mounts;
 use super::root::NewRoot;
 use super::step::{StartError, Step};
@@ -108,7 +109,6 @@ fn start(place: &Place<'_>, stdio: Stdio, report: &OwnedFd) -> Result<Infallible
 }
 
 fn make_directory(root: &NewRoot, path: &Path) -> Result<(), StartError> {
-    use super::inside::{Kind, find_or_make};
     let made = find_or_make(root.fd(), path, Kind::Directory).map(drop);
     made.step(format_args!(
         "make the working directory {}",
@@ -116,8 +116,11 @@ fn make_directory(root: &NewRoot, path: &Path) -> Result<(), StartError> {
     ))
 }
 
+/// This process still sees what the container does not: no link that the container may have
+/// put there leads it through /proc to a directory of somebody else's.
 fn enter_directory(path: &Path) -> Result<(), StartError> {
-    chdir(path).step(format_args!(
+    let entered = find(CWD, path).and_then(fchdir);
+    entered.step(format_args!(
         "enter the working directory {}",
         path.display()
     ))

@@ -18,6 +18,7 @@ use crate::pod::protocol;
 use super::child::Stdio;
 use super::lines::{Lines, Stream};
 use super::log::Log;
+use super::root::null;
 use super::step::{StartError, Step};
 
 /// What is still read of a container that has ended; pipes hold less unless
@@ -89,7 +90,7 @@ impl Running {
             running.stdin = Some(ours);
             theirs
         } else {
-            fs::File::open("/dev/null").step(what)?.into()
+            null().step(what)?
         };
         let stdout = running.output(Stream::Stdout).step(what)?;
         let stderr = running.output(Stream::Stderr).step(what)?;
