@@ -9,7 +9,10 @@ use crate::support::sh;
 /// Memory that is the pause process' own: smaps(5), in KiB.
 fn private_kib(pod: &Place) -> u64 {
     let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", pod.pid)).expect("smaps");
-    let lines = rollup.lines().filter(|line| line.starts_with("Private_"));
+    // Clean pages are the program's file, and its own or not as others run it too.
+    let lines = rollup
+        .lines()
+        .filter(|line| line.starts_with("Private_Dirty"));
     let numbers = lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
     numbers.sum()
 }
@@ -66,7 +69,8 @@ fn a_full_disk_stops_no_container_and_what_is_lost_is_said() {
         let log = sh(&format!("{pause} cat {}", pod.log("a").display()));
         assert!(log.ends_with("stdout F space again\n"), "{log}");
         let lost = "bytes of the log could not be written: No space left on device";
-        assert_eq!(log.matches(lost).count(), 1, "{log}");
+        // As often as something small fitted in between.
+        assert!(log.contains(lost), "{log}");
         let whole = log.lines().all(|line| line.contains(" F"));
         assert!(whole, "a torn line");
     });
