@@ -18,6 +18,7 @@ pub mod plan;
 pub mod probe;
 pub mod programs;
 pub mod protocol;
+mod remove;
 mod runtime;
 mod settings;
 mod wire;

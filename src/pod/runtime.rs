@@ -1,6 +1,5 @@
 //! Sandboxes made of `podnet-pause` processes.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -21,6 +20,7 @@ use super::find::{FoundSandbox, find_sandbox, find_sandboxes};
 use super::image::Catalogue;
 use super::life::Pace;
 use super::plan::{NodeFacts, Policy};
+use super::remove::remove_tree;
 use super::worker::{self, Node};
 use super::{NAME_FILE, NewPod, SOCKET, Settings, client, spawn};
 
@@ -198,27 +198,17 @@ impl PodRuntime for Runtime {
     }
 
     fn clear(&self, uid: &str) {
-        remove_dir(&self.pods_dir.join(uid));
-    }
-
-    fn clear_all_but(&self, uids: &BTreeSet<String>) {
-        for entry in fs::read_dir(&self.pods_dir).into_iter().flatten().flatten() {
-            let known = entry
-                .file_name()
-                .to_str()
-                .is_some_and(|uid| uids.contains(uid));
-            if !known {
-                remove_dir(&entry.path());
-            }
+        let dir = self.pods_dir.join(uid);
+        if let Err(error) = remove_tree(&dir) {
+            warn!("remove {}: {error}", dir.display());
         }
     }
-}
 
-fn remove_dir(dir: &Path) {
-    if let Err(error) = fs::remove_dir_all(dir)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        warn!("remove {}: {error}", dir.display());
+    fn left(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.pods_dir).into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
     }
 }
 
