@@ -182,3 +182,20 @@ fn the_null_device_that_an_agent_hands_on_cannot_be_changed() {
         assert!(said.contains("Read-only file system"), "{said}");
     });
 }
+
+#[test]
+fn a_terminal_is_none_that_the_container_chose() {
+    with_pod_of_root(async |pod| {
+        let script = "ln -sf /proc/1/root/dev/ptmx /dev/ptmx; echo up; exec sleep 600";
+        let mut bundle = shell("a", script);
+        bundle.pids = PidNamespace::Pod;
+        pod.start(&bundle).await;
+        pod.says("a", "up").await;
+        let words = ["true".to_owned()];
+        let joined = pod.pause.exec("a", &words, Stdio::Terminal);
+        let terminal = joined.await.expect("it runs").terminal;
+        let device = rustix::fs::fstat(terminal.expect("a terminal")).expect("looked at");
+        let (_, own) = exec(pod, "a", "stat -c %d /dev/pts").await;
+        assert_eq!(format!("{}\n", device.st_dev), own);
+    });
+}
