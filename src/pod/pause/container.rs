@@ -113,10 +113,15 @@ impl Running {
         Ok(())
     }
 
+    /// What will be its program is `pid`. Once that is known to run it may be over already,
+    /// and then nobody could tell any more what it left behind.
+    pub fn forked(&mut self, pid: i32) {
+        self.mount_namespace = mount_namespace(pid);
+    }
+
     /// Its program runs as `pid`.
     pub fn started(&mut self, pid: i32, terminal: Option<OwnedFd>) -> Result<(), StartError> {
         self.pidfd = super::launch::pidfd(pid).ok();
-        self.mount_namespace = mount_namespace(pid);
         if let Some(terminal) = terminal {
             let what = "take the terminal";
             self.read_from(terminal.try_clone().step(what)?, Stream::Stdout)

@@ -203,7 +203,7 @@ impl Pod {
             return Err((Refusal::Running, format!("container {name} runs already")));
         }
         let own_users = needs_namespace(&bundle.process.user, &self.users, &self.groups);
-        let (running, stdio) =
+        let (mut running, stdio) =
             super::container::Running::new(bundle, own_users).map_err(refused)?;
         let mut namespaces = CloneFlags::CLONE_NEWNS;
         if bundle.pids == PidNamespace::Own {
@@ -215,6 +215,7 @@ impl Pod {
             tty_group: mounts::tty_group(&self.groups),
         };
         let (pid, report) = Launch::fork(&place, stdio, namespaces).map_err(refused)?;
+        running.forked(pid);
         let what = What::Container {
             name: name.clone(),
             attempt: bundle.attempt,
