@@ -19,6 +19,8 @@ pub mod pod;
 
 pub mod server;
 
+pub mod cni;
+
 pub mod lab;
 
 pub mod insight;

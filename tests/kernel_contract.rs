@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use podnet::kernel::fake::{Fake, FakeSandbox};
 use podnet::kernel::linux::{Linux, in_netns, new_netns};
-use podnet::kernel::{Attach, Kernel, KernelError, Refusal, attach_first_free};
+use podnet::kernel::{Attach, Kernel, KernelError, Refusal, Wishes, attach_first_free};
 use podnet::model::{AttachmentId, LinkName, Mac, NodeCidrs, PodName, Slot};
 use podnet::plan::{
     BRIDGE, Desired, Neighbour, NodeConfig, Observed, Op, Peer, Route, Uplink, desired, diff,
@@ -112,6 +112,7 @@ contract! {
     a_plan_converges_and_is_then_empty
     attach_commits_a_port_that_a_plan_leaves_alone
     a_taken_slot_is_passed_over
+    a_wish_is_kept_and_a_plan_leaves_it_alone
     an_attachment_exists_once
     a_pod_has_one_interface_of_a_name
     detach_frees_the_slot_at_once
@@ -218,6 +219,7 @@ fn attach<W: World>(
         interface: &eth0,
         pod: &PodName::new("default", container),
         mtu_bytes: 1500,
+        wishes: Wishes::default(),
     };
     attach_first_free(world.kernel(), &request, at, sandbox)
 }
@@ -265,6 +267,39 @@ fn a_taken_slot_is_passed_over<W: World>(world: &W) {
         attach(world, &cidrs, "two", slot(7), &two),
         Ok(Some(slot(8)))
     );
+}
+
+fn a_wish_is_kept_and_a_plan_leaves_it_alone<W: World>(world: &W) {
+    let cidrs = both_families();
+    bridge_only(world, &cidrs);
+    let (eth0, pod) = (link("eth0"), PodName::new("default", "web"));
+    let asked = mac("02:00:00:00:00:09");
+    let request = Attach {
+        bridge: &link(BRIDGE),
+        cidrs: &cidrs,
+        id: &id("web"),
+        interface: &eth0,
+        pod: &pod,
+        mtu_bytes: 1500,
+        wishes: Wishes {
+            mac: Some(asked),
+            ..Wishes::default()
+        },
+    };
+    let sandbox = world.sandbox();
+    assert!(!world.kernel().is_taken(slot(9)));
+    world
+        .kernel()
+        .attach(&request, slot(9), &sandbox)
+        .expect("attached");
+    assert!(world.kernel().is_taken(slot(9)));
+    let seen = observe(world);
+    let port = &seen.ports[&slot(9)];
+    assert_eq!((port.mac, port.pod.as_ref()), (Some(asked), Some(&pod)));
+    let macs: Vec<Mac> = seen.neighbours.iter().map(|n| n.mac).collect();
+    assert_eq!(macs, [asked, asked], "one per family");
+    let (wanted, _) = desired(&node(&cidrs), &[]);
+    assert_eq!(diff(&wanted, &seen), []);
 }
 
 fn an_attachment_exists_once<W: World>(world: &W) {
@@ -505,6 +540,7 @@ fn the_pods_side_is_mended_in_place() {
             interface: &eth0,
             pod: &PodName::new("default", "one"),
             mtu_bytes: 1500,
+            wishes: Wishes::default(),
         };
         for _ in 0..2 {
             world

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use podnet::kernel::linux::{Linux, in_netns, new_netns};
-use podnet::kernel::{Attach, Kernel};
+use podnet::kernel::{Attach, Kernel, Wishes};
 use podnet::model::{AttachmentId, LinkName, Mac, NodeCidrs, NodeName, PodName, Slot};
 use podnet::plan::{
     BRIDGE_NAME, Desired, NodeConfig, Observed, ObservedBridge, Peer, Plan, Port, Uplink, desired,
@@ -103,6 +103,7 @@ fn reached(desired: &Desired) -> Observed {
             hairpin: true,
             pod: Some(PodName::new("default", &format!("web-{n}"))),
             attachment: Some(format!("c{n}.eth0")),
+            mac: None,
         };
         observed.ports.insert(slot(n), port);
     }
@@ -270,6 +271,7 @@ impl Machine {
             interface: &eth0,
             pod: &PodName::new("default", "web"),
             mtu_bytes: 1450,
+            wishes: Wishes::default(),
         };
         self.inside(|kernel| kernel.attach(&attach, at, &self.pod))
             .expect("attached");

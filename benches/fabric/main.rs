@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use ipnetwork::IpNetwork;
 use podnet::kernel::linux::{Linux, disable_ipv6, in_netns, new_netns};
-use podnet::kernel::{Attach, Kernel};
+use podnet::kernel::{Attach, Kernel, Wishes};
 use podnet::model::{AttachmentId, LinkName, Mac, NodeCidrs, NodeName, PodName, Slot};
 use podnet::plan::{BRIDGE, NodeConfig, Peer, Uplink, desired, diff};
 
@@ -177,6 +177,7 @@ impl Node {
             interface: &interface,
             pod: &plug.pod,
             mtu_bytes: MTU_BYTES,
+            wishes: Wishes::default(),
         };
         let start = Instant::now();
         self.kernel.attach(&attach, plug.slot, sandbox)?;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use podnet::kernel::linux::{Cable, Linux, Switch, ensure_switch, new_netns, plug};
-use podnet::kernel::{Attach, Kernel};
+use podnet::kernel::{Attach, Kernel, Wishes};
 use podnet::model::{AttachmentId, LinkName, Mac, NodeCidrs, PodName, Slot};
 use podnet::plan::{BRIDGE_NAME, NodeConfig, Uplink, desired, diff};
 use podnet::pod::pause_program;
@@ -99,6 +99,7 @@ fn pods(count: u32) -> Result<f64> {
             interface: &ETH0,
             pod: &PodName::new("bench", &n.to_string()),
             mtu_bytes: 1500,
+            wishes: Wishes::default(),
         };
         let slot = Slot::new(2 + n).context("a slot")?;
         kernel.attach(&attach, slot, &netns)?;

@@ -39,6 +39,9 @@ pub struct Args {
     /// Run the pods bound to this node, below this directory
     #[arg(long, value_name = "DIR")]
     pub pods_dir: Option<PathBuf>,
+    /// Where to put the CNI configuration while this node is ready, as /etc/cni/net.d
+    #[arg(long, value_name = "DIR")]
+    pub cni_conf_dir: Option<PathBuf>,
     /// Permanent neighbour entries for the other nodes (where a node's MAC never moves)
     #[arg(long)]
     pub static_neighbours: bool,
@@ -74,6 +77,7 @@ pub struct Config {
     pub addresses: Vec<IpAddr>,
     pub labels: BTreeMap<String, String>,
     pub pods_dir: Option<PathBuf>,
+    pub cni_conf_dir: Option<PathBuf>,
     pub static_neighbours: bool,
     pub resync: Duration,
     pub dry_run: bool,
@@ -109,6 +113,7 @@ impl TryFrom<Args> for Config {
                 .map(label)
                 .collect::<Result<_, _>>()?,
             pods_dir: args.pods_dir,
+            cni_conf_dir: args.cni_conf_dir,
             static_neighbours: args.static_neighbours,
             resync: Duration::from_secs(args.resync.into()),
             dry_run: args.dry_run,

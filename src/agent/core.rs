@@ -20,6 +20,7 @@ use crate::model::NodeCidrs;
 use crate::plan::{BRIDGE_NAME, Observed};
 
 use super::config::Config;
+use super::conflist::Conflist;
 use super::event::Event;
 use super::fabric::Fabric;
 use super::jobs::Jobs;
@@ -88,6 +89,10 @@ pub async fn run<R: PodRuntime>(
         nodes: BTreeMap::new(),
         listing: None,
         listed: false,
+        conflist: config.cni_conf_dir.clone().map(|dir| {
+            let shared = config.pods_dir.is_some();
+            Conflist::new(dir, shared)
+        }),
         look_at: Some(Instant::now()),
         looked_at: Instant::now(),
         mend_at: Instant::now() + config.resync,
@@ -114,6 +119,8 @@ pub(super) struct Agent<R: PodRuntime> {
     /// For those who tend containers.
     pub(super) reports: mpsc::Sender<Reported>,
     standing: Standing,
+    /// `None`: no container runtime is told of this node.
+    conflist: Option<Conflist>,
     look_at: Option<Instant>,
     looked_at: Instant,
     /// When every pod's own side is to be set right again.
@@ -297,7 +304,24 @@ impl<R: PodRuntime> Agent<R> {
                 Health::NotReady("KernelUnreadable", error.to_string())
             }
         };
+        self.tell_runtime(&health);
         self.standing.tell(health);
+    }
+
+    /// A runtime that cannot be told is told at the next look.
+    fn tell_runtime(&mut self, health: &Health) {
+        let Some(conflist) = &mut self.conflist else {
+            return;
+        };
+        let uplink = self.observed.as_ref().and_then(|o| o.uplink.as_ref());
+        let told = match (health, uplink) {
+            (Health::Ready, Some(uplink)) => conflist.ready(&self.cidrs, uplink.mtu_bytes),
+            _ => conflist.not_ready(),
+        };
+        if let Err(error) = told {
+            warn!("{error}");
+            self.look_soon(RETRY_LOOK);
+        }
     }
 
     fn reap(&mut self, observed: &Observed) {
@@ -312,6 +336,9 @@ impl<R: PodRuntime> Agent<R> {
     /// The Node is gone: end the pods, give back everything, and say so.
     async fn withdraw(mut self) -> Result<ExitCode, AgentError> {
         info!("node {} was deleted; withdrawing", self.config.node);
+        if let Some(Err(error)) = self.conflist.as_ref().map(Conflist::not_ready) {
+            warn!("{error}");
+        }
         let entries = std::mem::take(&mut self.pods.entries);
         for (uid, entry) in entries {
             if let Phase::Running { sandbox, .. }

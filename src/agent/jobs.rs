@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use kube::Client;
@@ -11,18 +10,16 @@ use tokio::task::{JoinError, JoinSet};
 use tracing::warn;
 
 use crate::cluster::{self, PodReport, PodView};
-use crate::ipam;
 use crate::kernel::linux::Linux;
-use crate::kernel::{Attach, Kernel, KernelError, attach_first_free};
-use crate::model::{AttachmentId, LinkName, NodeCidrs, PodName, Slot};
-use crate::plan::{BRIDGE_NAME, Observed};
+use crate::kernel::{Kernel, KernelError};
+use crate::model::{NodeCidrs, PodName, Slot};
+use crate::plan::Observed;
 
 use super::event::Job;
 use super::pods::StartError;
 use super::runtime::{PodIdentity, PodRuntime, Tending};
+use super::sockets::{self, Sockets};
 
-/// The pod's interface.
-const INTERFACE: LinkName = LinkName::constant("eth0");
 /// How many pods are started at a time: more only wait for each other at the
 /// kernel's rtnl lock.
 const STARTS_AT_ONCE: usize = 4;
@@ -41,13 +38,9 @@ pub struct Jobs<R: PodRuntime> {
 struct Shared<R> {
     client: Client,
     runtime: Option<Arc<R>>,
-    cidrs: NodeCidrs,
-    kernel: Linux,
+    sockets: Sockets,
     /// Deleting many links takes long; it does not hold up an attachment.
     reaper: Linux,
-    mtu_bytes: AtomicU32,
-    /// Where to look for a free slot: behind the last one given. 0 until one was.
-    cursor: AtomicU32,
 }
 
 impl<R: PodRuntime> Jobs<R> {
@@ -59,11 +52,8 @@ impl<R: PodRuntime> Jobs<R> {
         let shared = Shared {
             client,
             runtime,
-            cidrs,
-            kernel: Linux::open()?,
+            sockets: Sockets::open(cidrs)?,
             reaper: Linux::open()?,
-            mtu_bytes: AtomicU32::new(1500),
-            cursor: AtomicU32::new(0),
         };
         Ok(Jobs {
             shared: Arc::new(shared),
@@ -104,7 +94,7 @@ impl<R: PodRuntime> Jobs<R> {
     }
 
     pub fn attachment_id(&self, sandbox: &R::Sandbox) -> Option<String> {
-        let id = attachment(self.container_id(sandbox)).ok()?;
+        let id = sockets::attachment(self.container_id(sandbox)).ok()?;
         Some(id.as_str().to_owned())
     }
 
@@ -116,20 +106,8 @@ impl<R: PodRuntime> Jobs<R> {
         prefer: Option<Slot>,
         observed: Option<&Observed>,
     ) {
-        if let Some(uplink) = observed.and_then(|o| o.uplink.as_ref()) {
-            self.shared
-                .mtu_bytes
-                .store(uplink.mtu_bytes, Ordering::Relaxed);
-        }
-        let last = observed.and_then(|o| o.ports.keys().last());
-        if let Some(behind) = last.map(|slot| slot.offset() + 1) {
-            // After an agent's restart: behind what the one before gave.
-            let _ = self.shared.cursor.compare_exchange(
-                0,
-                behind,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
+        if let Some(observed) = observed {
+            self.shared.sockets.notice(observed);
         }
         let shared = Arc::clone(&self.shared);
         let starts = Arc::clone(&self.starts);
@@ -222,7 +200,7 @@ impl<R: PodRuntime> Jobs<R> {
         self.running.spawn(async move {
             if let (Some(sandbox), Some(runtime)) = (sandbox, &shared.runtime) {
                 runtime.stop(&sandbox, grace).await;
-                detach(&shared, runtime.container_id(&sandbox)).await;
+                unplug(&shared, runtime.container_id(&sandbox)).await;
             }
             if no_more {
                 clear(&shared, uid.clone()).await;
@@ -241,7 +219,7 @@ impl<R: PodRuntime> Jobs<R> {
         self.running.spawn(async move {
             let runtime = shared.runtime.as_ref()?;
             runtime.stop(&sandbox, Duration::ZERO).await;
-            detach(&shared, runtime.container_id(&sandbox)).await;
+            unplug(&shared, runtime.container_id(&sandbox)).await;
             clear(&shared, uid).await;
             None
         });
@@ -249,11 +227,7 @@ impl<R: PodRuntime> Jobs<R> {
 
     /// Free the address of a sandbox, at once: it is about to be asked for again.
     pub fn free(&self, container_id: &str) {
-        if let Ok(id) = attachment(container_id)
-            && let Err(error) = self.shared.kernel.detach(&id)
-        {
-            warn!("{error}");
-        }
+        self.shared.sockets.unplug(container_id);
     }
 
     /// Set the pods' own sides right, one after the other.
@@ -263,11 +237,8 @@ impl<R: PodRuntime> Jobs<R> {
             let runtime = shared.runtime.as_ref()?;
             for (pod, sandbox, slot) in pods {
                 let id = runtime.container_id(&sandbox);
-                let mended = with_attach(&shared, &pod, id, |attach| {
-                    shared
-                        .kernel
-                        .mend_sandbox(attach, slot, runtime.netns(&sandbox))
-                });
+                let netns = runtime.netns(&sandbox);
+                let mended = shared.sockets.mend(&pod, id, slot, netns);
                 if let Err(error) = mended {
                     warn!("{error}");
                 }
@@ -354,29 +325,6 @@ fn identity(view: &PodView) -> PodIdentity {
     }
 }
 
-fn attachment(container_id: &str) -> Result<AttachmentId, crate::model::NameError> {
-    AttachmentId::new(container_id, &INTERFACE)
-}
-
-fn with_attach<R, T>(
-    shared: &Shared<R>,
-    pod: &PodName,
-    container_id: &str,
-    work: impl FnOnce(&Attach<'_>) -> Result<T, KernelError>,
-) -> Result<T, KernelError> {
-    let id = attachment(container_id)
-        .map_err(|error| KernelError::new(error.to_string(), nix::errno::Errno::EINVAL))?;
-    work(&Attach {
-        bridge: &BRIDGE_NAME,
-        cidrs: &shared.cidrs,
-        id: &id,
-        interface: &INTERFACE,
-        pod,
-        mtu_bytes: shared.mtu_bytes.load(Ordering::Relaxed),
-    })
-}
-
-/// A sandbox that an earlier agent plugged in is found by its attachment.
 async fn plug_in<R: PodRuntime>(
     shared: &Arc<Shared<R>>,
     pod: &PodName,
@@ -387,37 +335,19 @@ async fn plug_in<R: PodRuntime>(
     let blocking = tokio::task::spawn_blocking(move || {
         let runtime = shared.runtime.as_ref();
         let runtime = runtime.ok_or_else(|| StartError::Job("no runtime".to_owned()))?;
-        let id = runtime.container_id(&sandbox);
-        let granted = with_attach(&shared, &pod, id, |attach| {
-            if let Some(slot) = shared.kernel.find(attach.id)? {
-                return Ok(Some(slot));
-            }
-            let cursor = Slot::new(shared.cursor.load(Ordering::Relaxed));
-            let start = prefer.or(cursor).unwrap_or(Slot::FIRST);
-            attach_first_free(&shared.kernel, attach, start, runtime.netns(&sandbox))
-        })?;
-        let slot = granted.ok_or_else(|| StartError::RangeUsedUp {
-            cidrs: shared.cidrs.clone(),
-            capacity: ipam::slot_capacity(&shared.cidrs),
-        })?;
-        shared.cursor.store(slot.offset() + 1, Ordering::Relaxed);
-        Ok(slot)
+        let (id, netns) = (runtime.container_id(&sandbox), runtime.netns(&sandbox));
+        let granted = shared.sockets.plug_in(&pod, id, netns, prefer)?;
+        granted.ok_or_else(|| shared.sockets.range_used_up())
     });
     blocking
         .await
         .unwrap_or_else(|error| Err(StartError::Job(error.to_string())))
 }
 
-async fn detach<R: PodRuntime>(shared: &Arc<Shared<R>>, container_id: &str) {
+async fn unplug<R: PodRuntime>(shared: &Arc<Shared<R>>, container_id: &str) {
     let (shared, container_id) = (Arc::clone(shared), container_id.to_owned());
-    let blocking = tokio::task::spawn_blocking(move || {
-        if let Ok(id) = attachment(&container_id)
-            && let Err(error) = shared.kernel.detach(&id)
-        {
-            warn!("{error}");
-        }
-    });
+    let blocking = tokio::task::spawn_blocking(move || shared.sockets.unplug(&container_id));
     if let Err(error) = blocking.await {
-        warn!("detach: {error}");
+        warn!("unplug a pod: {error}");
     }
 }

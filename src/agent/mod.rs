@@ -13,6 +13,7 @@
 //! a new one looks, and finds nothing to do.
 
 mod config;
+mod conflist;
 mod core;
 mod dry_run;
 mod event;
@@ -22,6 +23,7 @@ mod membership;
 mod pod_events;
 mod pods;
 mod runtime;
+mod sockets;
 mod standing;
 
 pub use config::{Args, Config, ConfigError};

@@ -56,6 +56,8 @@ struct Link {
     master: Option<String>,
     addresses: BTreeSet<IpNetwork>,
     alias: Option<PodName>,
+    /// Of the pod's interface, where it does not follow from the slot.
+    far_mac: Option<Mac>,
     alternative_name: Option<AttachmentId>,
     far: Option<(FakeSandbox, LinkName)>,
 }
@@ -137,6 +139,10 @@ impl Kernel for Fake {
         self.state()
             .apply(op)
             .map_err(|errno| KernelError::new(op.to_string(), errno))
+    }
+
+    fn is_taken(&self, slot: Slot) -> bool {
+        self.state().links.contains_key(&slot.link_name())
     }
 
     fn attach(
@@ -345,7 +351,7 @@ impl State {
             return refuse(format!("name link {slot} {}", attach.id), Errno::EEXIST);
         }
         let addresses = ipam::addresses(attach.cidrs, slot).into_iter().flatten();
-        let mac = ipam::mac(attach.cidrs, slot);
+        let mac = attach.mac(slot);
         for (ip, mac) in addresses.zip(std::iter::repeat(mac)) {
             let mac = mac.unwrap_or(Mac::new([0; 6]));
             self.neighbours
@@ -355,10 +361,11 @@ impl State {
         let link = Link {
             mtu_bytes: attach.mtu_bytes,
             up: true,
-            hairpin: true,
+            hairpin: !attach.wishes.without_hairpin,
             group: GROUP,
             master: Some(bridge.to_owned()),
             alias: Some(attach.pod.clone()),
+            far_mac: attach.wishes.mac,
             alternative_name: Some(attach.id.clone()),
             far: Some((sandbox.clone(), attach.interface.clone())),
             ..Link::default()
@@ -479,6 +486,7 @@ fn port(link: &Link) -> Port {
         up: link.up,
         hairpin: link.hairpin,
         pod: link.alias.clone(),
+        mac: link.far_mac,
         attachment: link.alternative_name.as_ref().map(ToString::to_string),
     }
 }

@@ -10,7 +10,7 @@ mod error;
 pub mod fake;
 pub mod linux;
 
-pub use attach::{Attach, attach_first_free};
+pub use attach::{Attach, Gateway, PodRoute, Wishes, attach_first_free, taken};
 pub use error::{KernelError, Refusal};
 
 use std::net::IpAddr;
@@ -31,6 +31,9 @@ pub trait Kernel: Send + Sync + 'static {
     /// Carry out one step of a plan. The set operations are idempotent; adding
     /// what exists and deleting what does not are refused, as Linux does.
     fn apply(&self, op: &Op) -> Result<(), KernelError>;
+
+    /// Whether a link of the slot's name is there. Cheap, and old news at once.
+    fn is_taken(&self, slot: Slot) -> bool;
 
     /// Plug a sandbox into the bridge at `slot`, all or nothing: the veth pair,
     /// the addresses, the default routes, permanent neighbours on both sides.

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::init::Init;
+use super::remove;
 use super::topology::{LabFile, LabName};
 use crate::model::NodeName;
 
@@ -190,6 +191,11 @@ impl LabDir {
 
     pub fn pods(&self, node: &NodeName) -> PathBuf {
         self.node(node).join("pods")
+    }
+
+    /// What `/etc/cni/net.d` is on a machine.
+    pub fn cni(&self, node: &NodeName) -> PathBuf {
+        self.node(node).join("cni")
     }
 
     /// What hostPath volumes of the node's pods are in.
@@ -424,18 +430,8 @@ pub fn make_private_dir(path: &Path) -> Result<(), StateError> {
         .map_err(|source| file_error("make", path, source))
 }
 
-/// A directory with all that is in it, or a file. Links are not followed.
 fn remove_tree(path: &Path) -> Result<(), StateError> {
-    let removed = match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => fs::remove_file(path),
-        removed => removed,
-    };
-    match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(file_error("remove", path, error))
-        }
-        _ => Ok(()),
-    }
+    remove::tree(path).map_err(|source| file_error("remove", path, source))
 }
 
 /// An open file description's lock (fcntl(2)) and not flock(2): only the

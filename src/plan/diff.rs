@@ -166,7 +166,8 @@ fn all_neighbours(desired: &Desired, observed: &Observed) -> BTreeSet<Neighbour>
         return all;
     };
     for (slot, port) in &observed.ports {
-        let found = ipam::addresses(&bridge.cidrs, *slot).zip(ipam::mac(&bridge.cidrs, *slot));
+        let mac = port.mac.or_else(|| ipam::mac(&bridge.cidrs, *slot));
+        let found = ipam::addresses(&bridge.cidrs, *slot).zip(mac);
         let Some((addresses, mac)) = found else {
             continue;
         };

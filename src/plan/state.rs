@@ -104,6 +104,9 @@ pub struct Port {
     /// Whose it is, from the link's alias. It is set last, together with up and
     /// hairpin, so `None` means that the attachment is in flight.
     pub pod: Option<PodName>,
+    /// Of the pod's interface, where the alias says it; `None`: it follows from the
+    /// slot.
+    pub mac: Option<Mac>,
     /// The alternative name, `<containerID>.<ifname>`.
     pub attachment: Option<String>,
 }

@@ -2,14 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use hyper::body::Bytes;
 use serde_json::{Value, json};
 
+use super::kinds::event;
+use super::kinds::review::{REVIEWS, Review};
 use super::openapi;
 use super::resource::{ALL, Resource, Subresource};
 
 pub enum Document {
     Json(Value),
     Text(&'static str),
+    /// JSON that is kept as it is sent.
+    Made(Bytes),
+    /// OpenAPI v2 in protobuf.
+    OpenApi(Bytes),
 }
 
 /// The document at a path that is no resource's.
@@ -17,7 +24,7 @@ pub fn answer(path: &str) -> Option<Document> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let document = match parts.as_slice() {
         [] => {
-            json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]})
+            json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]})
         }
         ["healthz" | "livez" | "readyz", ..] => return Some(Document::Text("ok")),
         ["version"] => version(),
@@ -37,7 +44,8 @@ pub fn answer(path: &str) -> Option<Document> {
             group["apiVersion"] = "v1".into();
             group
         }
-        ["openapi", "v3", path @ ..] => openapi::answer(path)?,
+        ["openapi", "v2"] => return Some(Document::OpenApi(openapi::v2::document())),
+        ["openapi", "v3", path @ ..] => return openapi::answer(path).map(Document::Made),
         ["api", version] => resources("", version)?,
         ["apis", group, version] => resources(group, version)?,
         _ => return None,
@@ -68,6 +76,8 @@ fn groups() -> BTreeMap<&'static str, &'static str> {
     ALL.iter()
         .filter(|resource| !resource.group.is_empty())
         .map(|resource| (resource.group, resource.version))
+        .chain(REVIEWS.iter().map(|review| (review.group, "v1")))
+        .chain([(event::GROUP, "v1")])
         .collect()
 }
 
@@ -78,12 +88,27 @@ fn group(name: &str) -> Value {
 }
 
 fn resources(group: &str, version: &str) -> Option<Value> {
-    let rows: Vec<&Resource> = ALL
+    let mut rows: Vec<&Resource> = ALL
         .iter()
         .copied()
         .filter(|resource| resource.group == group && resource.version == version)
         .collect();
-    let group_version = rows.first()?.api_version();
+    let reviews: Vec<Value> = REVIEWS
+        .iter()
+        .filter(|review| review.group == group && version == "v1")
+        .map(review_entry)
+        .collect();
+    let newer = (group, version) == (event::GROUP, "v1");
+    if newer {
+        rows.push(&event::EVENTS);
+    }
+    if rows.is_empty() && reviews.is_empty() {
+        return None;
+    }
+    let group_version = match group {
+        "" => version.to_owned(),
+        group => format!("{group}/{version}"),
+    };
     let resources: Vec<Value> = rows
         .into_iter()
         .flat_map(|resource| {
@@ -93,6 +118,7 @@ fn resources(group: &str, version: &str) -> Option<Value> {
                 .map(|subresource| subresource_entry(resource, *subresource));
             std::iter::once(resource_entry(resource)).chain(subresources)
         })
+        .chain(reviews)
         .collect();
     Some(json!({
         "kind": "APIResourceList",
@@ -100,6 +126,16 @@ fn resources(group: &str, version: &str) -> Option<Value> {
         "groupVersion": group_version,
         "resources": resources,
     }))
+}
+
+fn review_entry(review: &Review) -> Value {
+    json!({
+        "name": review.plural,
+        "singularName": review.kind.to_lowercase(),
+        "namespaced": false,
+        "kind": review.kind,
+        "verbs": ["create"],
+    })
 }
 
 fn resource_entry(resource: &Resource) -> Value {
@@ -128,18 +164,31 @@ fn subresource_entry(resource: &Resource, subresource: Subresource) -> Value {
         Subresource::Status => (resource.kind, json!(["get", "patch", "update"])),
         Subresource::Finalize => (resource.kind, json!(["update"])),
         Subresource::Binding => ("Binding", json!(["create"])),
+        Subresource::Scale => ("Scale", json!(["get", "patch", "update"])),
+        Subresource::Eviction => ("Eviction", json!(["create"])),
         Subresource::Log => (resource.kind, json!(["get"])),
         Subresource::Exec => ("PodExecOptions", json!(["create", "get"])),
         Subresource::Attach => ("PodAttachOptions", json!(["create", "get"])),
         Subresource::PortForward => ("PodPortForwardOptions", json!(["create", "get"])),
     };
-    json!({
+    let mut entry = json!({
         "name": format!("{}/{}", resource.plural, subresource.name()),
         "singularName": "",
         "namespaced": resource.namespaced,
         "kind": kind,
         "verbs": verbs,
-    })
+    });
+    // Of another group than its resource: clients find the type by this.
+    let group = match subresource {
+        Subresource::Scale => Some("autoscaling"),
+        Subresource::Eviction => Some("policy"),
+        _ => None,
+    };
+    if let Some(group) = group {
+        entry["group"] = group.into();
+        entry["version"] = "v1".into();
+    }
+    entry
 }
 
 #[cfg(test)]
@@ -165,6 +214,5 @@ mod tests {
             assert!(names.contains(&&json!(resource.plural)), "{names:?}");
         }
         assert!(answer("/apis/nobody/v1").is_none());
-        assert!(answer("/openapi/v2").is_none());
     }
 }

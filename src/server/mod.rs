@@ -22,6 +22,7 @@ mod random;
 mod request;
 mod resource;
 mod rest;
+mod schema;
 mod selector;
 mod status;
 mod store;
@@ -105,7 +106,7 @@ impl Server {
         let mut parts = JoinSet::new();
         controllers::spawn(&mut parts, &store, &stopping);
         let api = Arc::new(Api {
-            store,
+            store: store.clone(),
             stopping: stopping.clone(),
             nodes_dir: config.nodes_dir,
         });
@@ -116,6 +117,7 @@ impl Server {
             addresses.push(address);
             parts.spawn(connection::serve(listener, acceptor.clone(), api.clone()));
         }
+        controllers::announce(&mut parts, &store, &stopping, addresses.clone());
         Ok(Server {
             addresses,
             stopping,

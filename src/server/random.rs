@@ -36,6 +36,11 @@ pub fn uid() -> String {
     )
 }
 
+/// A number below `end`, which is not 0.
+pub fn below(end: u32) -> u32 {
+    u32::from_be_bytes(bytes()) % end.max(1)
+}
+
 /// What `generateName` appends.
 pub fn suffix() -> String {
     bytes::<5>()

@@ -112,6 +112,13 @@ pub enum FieldValidation {
     Strict,
 }
 
+/// How a list's `resourceVersion` is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionMatch {
+    NotOlderThan,
+    Exact,
+}
+
 /// The query parameters of all verbs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
@@ -121,13 +128,22 @@ pub struct Options {
     pub bookmarks: bool,
     /// `None`: not given. 0 means any version will do.
     pub resource_version: Option<u64>,
-    pub send_initial_events: bool,
+    pub version_match: Option<VersionMatch>,
+    /// `None`: as the version says.
+    pub send_initial_events: Option<bool>,
+    /// How many objects a list may show at once; `None` for all.
+    pub limit: Option<usize>,
+    pub continue_token: Option<String>,
     pub timeout_seconds: Option<u64>,
     pub field_validation: FieldValidation,
     pub dry_run: bool,
     pub grace_period_seconds: Option<i64>,
     pub propagation_policy: Option<String>,
     pub include_object: Option<String>,
+    /// The program that writes, by its own name.
+    pub field_manager: Option<String>,
+    /// An apply takes fields from others.
+    pub force: bool,
 }
 
 impl Options {
@@ -148,7 +164,12 @@ impl Options {
             "allowWatchBookmarks" => self.bookmarks = flag(&value),
             "resourceVersion" if value.is_empty() => {}
             "resourceVersion" => self.resource_version = Some(number(key, &value)?),
-            "sendInitialEvents" => self.send_initial_events = flag(&value),
+            "resourceVersionMatch" => self.version_match = version_match(&value)?,
+            "sendInitialEvents" => self.send_initial_events = Some(flag(&value)),
+            "limit" if value.is_empty() => {}
+            "limit" => self.limit = Some(number(key, &value)?).filter(|limit| *limit > 0),
+            "continue" if value.is_empty() => {}
+            "continue" => self.continue_token = Some(value.into_owned()),
             "timeoutSeconds" if value.is_empty() => {}
             "timeoutSeconds" => self.timeout_seconds = Some(number(key, &value)?),
             "fieldValidation" => self.field_validation = field_validation(&value)?,
@@ -163,9 +184,24 @@ impl Options {
             "gracePeriodSeconds" => self.grace_period_seconds = Some(number(key, &value)?),
             "propagationPolicy" => self.propagation_policy = Some(value.into_owned()),
             "includeObject" => self.include_object = Some(value.into_owned()),
+            "fieldManager" if value.is_empty() => {}
+            "fieldManager" => self.field_manager = Some(value.into_owned()),
+            "force" => self.force = flag(&value),
             _ => {}
         }
         Ok(())
+    }
+}
+
+fn version_match(value: &str) -> Result<Option<VersionMatch>, ApiError> {
+    match value {
+        "" => Ok(None),
+        "NotOlderThan" => Ok(Some(VersionMatch::NotOlderThan)),
+        "Exact" => Ok(Some(VersionMatch::Exact)),
+        other => Err(ApiError::BadRequest(format!(
+            "resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \
+             \"NotOlderThan\", \"\""
+        ))),
     }
 }
 

@@ -14,11 +14,20 @@ use super::table::Column;
 /// Every resource that is served. Discovery lists them in this order.
 pub static ALL: &[&Resource] = &[
     &kinds::config_map::CONFIG_MAPS,
+    &kinds::endpoints::ENDPOINTS,
     &kinds::event::EVENTS,
     &kinds::namespace::NAMESPACES,
     &kinds::node::NODES,
     &kinds::pod::PODS,
+    &kinds::service_account::SERVICE_ACCOUNTS,
+    &kinds::service::SERVICES,
+    &kinds::controller_revision::CONTROLLER_REVISIONS,
+    &kinds::daemon_set::DAEMON_SETS,
+    &kinds::deployment::DEPLOYMENTS,
+    &kinds::replica_set::REPLICA_SETS,
     &kinds::lease::LEASES,
+    &kinds::endpoint_slice::ENDPOINT_SLICES,
+    &kinds::network_policy::NETWORK_POLICIES,
 ];
 
 pub struct Resource {
@@ -53,6 +62,8 @@ pub enum Subresource {
     Status,
     Finalize,
     Binding,
+    Scale,
+    Eviction,
     Log,
     Exec,
     Attach,
@@ -65,6 +76,8 @@ impl Subresource {
             Subresource::Status => "status",
             Subresource::Finalize => "finalize",
             Subresource::Binding => "binding",
+            Subresource::Scale => "scale",
+            Subresource::Eviction => "eviction",
             Subresource::Log => "log",
             Subresource::Exec => "exec",
             Subresource::Attach => "attach",

@@ -54,10 +54,41 @@ pub enum ApiError {
     TooLarge(String),
     #[error("too old resource version: {asked} ({oldest})")]
     Expired { asked: u64, oldest: u64 },
+    /// The pages of a list that is forgotten; `token` goes on without it.
+    #[error(
+        "The provided continue parameter is too old to display a consistent list result. You can \
+         start a new list without the continue parameter, or use the continue token in this \
+         response to retrieve the remainder of the results. Continuing with the provided token \
+         results in an inconsistent list - objects that were created, modified, or deleted between \
+         the time the first chunk was returned and now may show up in the list."
+    )]
+    ContinueExpired { token: String },
+    /// What would be applied belongs to others.
+    #[error(
+        "Apply failed with {} conflict{}: {}",
+        conflicts.len(),
+        if conflicts.len() == 1 { "" } else { "s" },
+        by_manager(conflicts)
+    )]
+    ApplyConflict {
+        resource: &'static Resource,
+        name: String,
+        conflicts: Vec<FieldConflict>,
+    },
+    #[error("Timeout: Too large resource version: {asked}, current: {current}")]
+    VersionTooLarge { asked: u64, current: u64 },
     #[error("{0}")]
     Unavailable(String),
     #[error("Internal error occurred: {0}")]
     Internal(String),
+}
+
+/// A field that somebody else owns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldConflict {
+    /// The owner, with what else tells it from others.
+    pub manager: String,
+    pub field: String,
 }
 
 /// One thing that is wrong with one field.
@@ -75,6 +106,7 @@ pub enum CauseKind {
     Duplicate,
     Unsupported,
     Forbidden,
+    TooMany,
     NotFound,
     TooLong,
 }
@@ -101,6 +133,24 @@ impl Cause {
         )
     }
 
+    /// As [`Cause::invalid`], for a value that Kubernetes prints as Go source.
+    pub fn invalid_shown(field: impl Into<String>, shown: &str, detail: &str) -> Cause {
+        Cause::new(
+            field,
+            CauseKind::Invalid,
+            format!("Invalid value: {shown}: {detail}"),
+        )
+    }
+
+    /// As [`Cause::duplicate`], for a value that Kubernetes prints as Go source.
+    pub fn duplicate_shown(field: impl Into<String>, shown: &str) -> Cause {
+        Cause::new(
+            field,
+            CauseKind::Duplicate,
+            format!("Duplicate value: {shown}"),
+        )
+    }
+
     pub fn duplicate(field: impl Into<String>, value: &str) -> Cause {
         Cause::new(
             field,
@@ -118,6 +168,15 @@ impl Cause {
                 "Unsupported value: {value:?}: supported values: {}",
                 supported.join(", ")
             ),
+        )
+    }
+
+    /// A list that is longer than it may be.
+    pub fn too_many(field: impl Into<String>, given: usize, most: usize) -> Cause {
+        Cause::new(
+            field,
+            CauseKind::TooMany,
+            format!("Too many: {given}: must have at most {most} items"),
         )
     }
 
@@ -149,6 +208,7 @@ impl Cause {
             CauseKind::Duplicate => "FieldValueDuplicate",
             CauseKind::Unsupported => "FieldValueNotSupported",
             CauseKind::Forbidden => "FieldValueForbidden",
+            CauseKind::TooMany => "FieldValueTooMany",
             CauseKind::NotFound => "FieldValueNotFound",
             CauseKind::TooLong => "FieldValueTooLong",
         }
@@ -164,6 +224,23 @@ fn summary(causes: &[Cause]) -> String {
         [one] => one.clone(),
         all => format!("[{}]", all.join(", ")),
     }
+}
+
+/// `conflict with "a": .spec.b`, or a list for each owner.
+fn by_manager(conflicts: &[FieldConflict]) -> String {
+    if let [one] = conflicts {
+        return format!("conflict with {}: {}", one.manager, one.field);
+    }
+    let mut lines: Vec<String> = Vec::new();
+    let mut managers: Vec<&str> = conflicts.iter().map(|one| one.manager.as_str()).collect();
+    managers.sort_unstable();
+    managers.dedup();
+    for manager in managers {
+        lines.push(format!("conflicts with {manager}:"));
+        let theirs = conflicts.iter().filter(|one| one.manager == manager);
+        lines.extend(theirs.map(|one| format!("- {}", one.field)));
+    }
+    lines.join("\n")
 }
 
 impl ApiError {
@@ -185,7 +262,9 @@ impl ApiError {
     pub fn code(&self) -> u16 {
         match self {
             ApiError::NotFound { .. } | ApiError::NoSuchPath => 404,
-            ApiError::AlreadyExists { .. } | ApiError::Conflict { .. } => 409,
+            ApiError::AlreadyExists { .. }
+            | ApiError::Conflict { .. }
+            | ApiError::ApplyConflict { .. } => 409,
             ApiError::Invalid { .. } => 422,
             ApiError::Forbidden { .. } => 403,
             ApiError::BadRequest(_) => 400,
@@ -193,7 +272,8 @@ impl ApiError {
             ApiError::NotAcceptable => 406,
             ApiError::UnsupportedMediaType(_) => 415,
             ApiError::TooLarge(_) => 413,
-            ApiError::Expired { .. } => 410,
+            ApiError::Expired { .. } | ApiError::ContinueExpired { .. } => 410,
+            ApiError::VersionTooLarge { .. } => 504,
             ApiError::Internal(_) => 500,
             ApiError::Unavailable(_) => 503,
         }
@@ -203,7 +283,7 @@ impl ApiError {
         match self {
             ApiError::NotFound { .. } | ApiError::NoSuchPath => "NotFound",
             ApiError::AlreadyExists { .. } => "AlreadyExists",
-            ApiError::Conflict { .. } => "Conflict",
+            ApiError::Conflict { .. } | ApiError::ApplyConflict { .. } => "Conflict",
             ApiError::Invalid { .. } => "Invalid",
             ApiError::Forbidden { .. } => "Forbidden",
             ApiError::BadRequest(_) => "BadRequest",
@@ -211,7 +291,8 @@ impl ApiError {
             ApiError::NotAcceptable => "NotAcceptable",
             ApiError::UnsupportedMediaType(_) => "UnsupportedMediaType",
             ApiError::TooLarge(_) => "RequestEntityTooLarge",
-            ApiError::Expired { .. } => "Expired",
+            ApiError::Expired { .. } | ApiError::ContinueExpired { .. } => "Expired",
+            ApiError::VersionTooLarge { .. } => "Timeout",
             ApiError::Internal(_) => "InternalError",
             ApiError::Unavailable(_) => "ServiceUnavailable",
         }
@@ -230,6 +311,9 @@ impl ApiError {
         });
         if let Some(details) = self.details() {
             status["details"] = details;
+        }
+        if let ApiError::ContinueExpired { token } = self {
+            status["metadata"]["continue"] = token.as_str().into();
         }
         status
     }
@@ -260,7 +344,33 @@ impl ApiError {
                     .collect();
                 Some(details)
             }
+            ApiError::ApplyConflict {
+                resource,
+                name,
+                conflicts,
+            } => {
+                let mut details = named(name, resource.group, resource.plural);
+                details["causes"] = conflicts
+                    .iter()
+                    .map(|one| {
+                        json!({
+                            "reason": "FieldManagerConflict",
+                            "message": format!("conflict with {}", one.manager),
+                            "field": one.field,
+                        })
+                    })
+                    .collect();
+                Some(details)
+            }
             ApiError::NoSuchPath | ApiError::MethodNotAllowed => Some(json!({})),
+            // Clients that have followed another store begin anew at this cause.
+            ApiError::VersionTooLarge { .. } => Some(json!({
+                "causes": [{
+                    "reason": "ResourceVersionTooLarge",
+                    "message": "Too large resource version",
+                }],
+                "retryAfterSeconds": 1,
+            })),
             _ => None,
         }
     }

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::place::{Place, eventually};
 
@@ -85,6 +85,46 @@ impl Cluster {
         let (patch, params) = (Patch::Merge(patch), PatchParams::default());
         let patched = pods.patch(pod, &params, &patch);
         self.runtime.block_on(patched).expect("patched");
+    }
+
+    /// As whoever else than the node writes one.
+    pub fn set_condition(&self, pod: &str, kind: &str, status: &str) {
+        let (pods, params) = (self.pods(), PatchParams::default());
+        eventually("nobody writes meanwhile", || {
+            let now = self.get(pod)?;
+            let mut conditions = now["status"]["conditions"].as_array()?.clone();
+            conditions.retain(|condition| condition["type"] != kind);
+            conditions.push(json!({"type": kind, "status": status}));
+            let patch = Patch::Merge(json!({
+                "metadata": {"resourceVersion": now["metadata"]["resourceVersion"]},
+                "status": {"conditions": conditions},
+            }));
+            let patched = pods.patch_status(pod, &params, &patch);
+            match self.runtime.block_on(patched) {
+                Err(kube::Error::Api(refused)) if refused.code == 409 => None,
+                patched => {
+                    patched.expect("patched");
+                    Some(())
+                }
+            }
+        });
+    }
+
+    /// Makes it, or merges `data` into it.
+    pub fn config_map(&self, name: &str, data: Value) {
+        let config_maps: Api<ConfigMap> = Api::default_namespaced(self.client.clone());
+        let object = json!({"metadata": {"name": name}, "data": data});
+        let (patch, params) = (Patch::Merge(&object), PatchParams::default());
+        self.runtime.block_on(async {
+            let there = config_maps.get_opt(name).await.expect("an answer");
+            if there.is_some() {
+                let patched = config_maps.patch(name, &params, &patch).await;
+                return patched.map(drop).expect("patched");
+            }
+            let new = serde_json::from_value(object.clone()).expect("a ConfigMap");
+            let created = config_maps.create(&PostParams::default(), &new).await;
+            created.map(drop).expect("created");
+        });
     }
 
     pub fn uid(&self, pod: &str) -> String {

@@ -8,5 +8,6 @@ mod lifecycle;
 mod observe;
 mod place;
 mod pods;
-mod pods_probes;
 mod streams;
+mod terminal;
+mod workloads;

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnetwork::IpNetwork;
 use podnet::ipam;
 use podnet::kernel::fake::{Fake, FakeSandbox};
-use podnet::kernel::{Attach, Kernel};
+use podnet::kernel::{Attach, Kernel, Wishes};
 use podnet::model::{AttachmentId, LinkName, Mac, NodeCidrs, NodeName, PodName, Slot};
 use podnet::plan::{
     BRIDGE_NAME, Desired, Neighbour, NodeConfig, Observed, Op, Peer, Route, Uplink, desired, diff,
@@ -324,6 +324,7 @@ fn attach(kernel: &Fake, goal: &Goal, n: u32) {
         interface: &link("eth0"),
         pod: &PodName::new("default", "web"),
         mtu_bytes: 1500,
+        wishes: Wishes::default(),
     };
     // Refused where there is no bridge or the slot is taken.
     let _ = kernel.attach(&request, slot, &FakeSandbox::default());

@@ -48,13 +48,13 @@ async fn discovery_and_health() {
     let version = lab.client.apiserver_version().await.unwrap();
     assert_eq!(version.git_version, "v1.33.0+podnet");
     let (_, groups) = lab.send("GET", "/apis", Value::Null).await;
-    assert_eq!(groups["groups"][0]["name"], "coordination.k8s.io");
+    assert_eq!(groups["groups"][0]["name"], "apps");
     let (code, _) = lab.send("GET", "/readyz", Value::Null).await;
     assert_eq!(code, 200);
     for (method, path, code, reason) in [
         ("GET", "/api/v1/unicorns", 404, "NotFound"),
-        ("GET", "/apis/apps/v1/deployments", 404, "NotFound"),
-        ("GET", "/openapi/v2", 404, "NotFound"),
+        ("GET", "/apis/batch/v1/jobs", 404, "NotFound"),
+        ("GET", "/openapi/v1", 404, "NotFound"),
         ("PUT", "/api/v1/nodes", 405, "MethodNotAllowed"),
         ("DELETE", "/version", 405, "MethodNotAllowed"),
         ("GET", "/api/v1/nodes/a/status/more", 404, "NotFound"),
@@ -80,6 +80,22 @@ async fn a_body_has_a_limit() {
         (code, &status["reason"]),
         (413, &json!("RequestEntityTooLarge"))
     );
+}
+
+#[tokio::test]
+async fn headers_have_a_limit() {
+    let lab = Lab::start().await;
+    let request = hyper::Request::get("/readyz")
+        .header("x-long", "x".repeat(1 << 20))
+        .body(kube::client::Body::empty())
+        .unwrap();
+    let refused = match lab.client.send(request).await {
+        Ok(response) => response.status().is_client_error(),
+        Err(_) => true,
+    };
+    assert!(refused);
+    let (code, _) = lab.send("GET", "/readyz", Value::Null).await;
+    assert_eq!(code, 200, "others are served");
 }
 
 #[tokio::test]

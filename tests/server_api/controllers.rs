@@ -50,7 +50,9 @@ async fn a_pod_that_fits_nowhere_says_why_and_is_tried_again() {
     let mut picky = schedulable("picky");
     picky["spec"]["nodeSelector"] = json!({"disk": "ssd"});
     lab.send("POST", PODS, picky).await;
-    let expected = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.";
+    let expected = "0/1 nodes are available: 1 node(s) didn't match Pod's node \
+                    affinity/selector. preemption: 0/1 nodes are available: 1 Preemption is not \
+                    helpful for scheduling.";
     eventually("the condition", async || {
         let (_, pod) = lab.send("GET", &format!("{PODS}/picky"), Value::Null).await;
         let condition = &pod["status"]["conditions"][0];

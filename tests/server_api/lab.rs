@@ -95,15 +95,26 @@ impl Lab {
         content_type: &str,
         body: Value,
     ) -> (u16, Value) {
-        let body = match body {
-            Value::Null => Vec::new(),
-            body => body.to_string().into_bytes(),
+        let text = match body {
+            Value::Null => String::new(),
+            body => body.to_string(),
         };
+        self.send_text(method, path, content_type, text).await
+    }
+
+    /// A body in another form.
+    pub async fn send_text(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: String,
+    ) -> (u16, Value) {
         let request = hyper::Request::builder()
             .method(method)
             .uri(path)
             .header("content-type", content_type)
-            .body(Body::from(body))
+            .body(Body::from(body.into_bytes()))
             .unwrap();
         let response = self.client.send(request).await.unwrap();
         (response.status().as_u16(), json_of(response).await)
@@ -138,9 +149,11 @@ async fn json_of(response: hyper::Response<Body>) -> Value {
 /// A client as a kubeconfig describes it.
 pub async fn connect(kubeconfig: &str) -> Client {
     let config = Kubeconfig::from_yaml(kubeconfig).unwrap();
-    let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default())
+    let mut config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default())
         .await
         .unwrap();
+    // A refusal is an answer here, however temporary it says it is.
+    config.default_retry = false;
     Client::try_from(config).unwrap()
 }
 

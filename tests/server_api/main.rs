@@ -1,9 +1,18 @@
 //! The embedded API server over real TLS, through a stock client library.
 
 mod access;
+mod applies;
 mod claims;
+mod clients;
 mod controllers;
+mod evictions;
+mod kubectl;
 mod lab;
+mod lists;
+mod owners;
+mod patches;
+mod services;
 mod verbs;
 mod watches;
+mod workloads;
 mod writes;

@@ -21,6 +21,7 @@ pub fn isolated(body: impl FnOnce()) {
         .args(["--map-root-user", "--net", "--mount", "--"])
         .arg(program)
         .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .arg("--include-ignored")
         .env(INSIDE, "1")
         .stdin(Stdio::null())
         .output()

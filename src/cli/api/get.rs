@@ -109,6 +109,9 @@ async fn print_objects(
     for path in paths {
         objects.push(fetch(client, path, PLAIN).await?);
     }
+    for object in &mut objects {
+        hide_field_owners(object);
+    }
     let shown = match (named, objects.pop()) {
         (0 | 1, Some(only)) => only,
         (_, last) => {
@@ -129,6 +132,16 @@ async fn print_objects(
         }
     }
     Ok(())
+}
+
+/// Who owns which field is for programs; kubectl does not show it either.
+fn hide_field_owners(object: &mut Value) {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.shift_remove("managedFields");
+    }
+    if let Some(Value::Array(items)) = object.get_mut("items") {
+        items.iter_mut().for_each(hide_field_owners);
+    }
 }
 
 async fn fetch<T: DeserializeOwned>(

@@ -100,7 +100,7 @@ fn move_route(socket: &mut Socket, from: &Route, to: &Route) -> Result<(), Kerne
 fn add(route: &Route, index: u32, flags: u16) -> Request {
     message::add_route(
         format!("add a route to {} via {}", route.destination, route.via),
-        message::route(index, Some(route.destination), route.via),
+        message::route(index, route.destination, route.via),
         flags,
     )
 }
@@ -113,6 +113,6 @@ fn delete(route: &Route, index: u32) -> Request {
             "delete the route to {} via {}",
             route.destination, route.via
         ),
-        message::route(index, Some(route.destination), route.via),
+        message::route(index, route.destination, route.via),
     )
 }

@@ -1,8 +1,10 @@
 //! Plugging a pod into its node's bridge, and pulling it out.
 //!
-//! Attach is three batches: the veth pair (whose name is the lock), the pod's
-//! side, and the node's side, of which the last message commits. Whatever dies
-//! in between leaves a link without an alias, which the agent retires.
+//! Attach is four batches: the veth pair (whose name is the lock), its second
+//! name (which is the attachment's, so that whoever tears this one down finds it
+//! from here on), the pod's side, and the node's side, of which the last message
+//! commits. Whatever dies in between leaves a link without an alias, which the
+//! agent retires.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -15,12 +17,12 @@ use rtnetlink::LinkUnspec;
 
 use crate::ipam;
 use crate::kernel::attach::taken;
-use crate::kernel::{Attach, KernelError, Refusal};
-use crate::model::{AttachmentId, Family, Slot};
+use crate::kernel::{Attach, Gateway, KernelError, Refusal};
+use crate::model::{AttachmentId, Family, NodeCidrs, Slot};
 use crate::plan::{BRIDGE, DEAD_GROUP, GROUP};
 
 use super::message::{self, End, index_of};
-use super::netns::in_netns;
+use super::netns::Visitor;
 use super::socket::{Request, Socket};
 use super::sysctl;
 
@@ -32,6 +34,7 @@ const LOOPBACK_INDEX: u32 = 1;
 pub struct Ends<'a> {
     pub outside: &'a mut Socket,
     pub inside: &'a mut Socket,
+    pub visitor: &'a Visitor,
     pub sandbox: &'a OwnedFd,
     /// Ports have no IPv6 here, so there is none to keep quiet.
     pub quiet: bool,
@@ -60,7 +63,7 @@ impl Ends<'_> {
             },
             &End {
                 name: attach.interface.as_str(),
-                mac: ipam::mac(attach.cidrs, slot),
+                mac: attach.mac(slot),
             },
             bridge,
             GROUP,
@@ -81,12 +84,17 @@ impl Ends<'_> {
         slot: Slot,
         bridge: u32,
     ) -> Result<(), KernelError> {
+        let name = slot.link_name();
+        // By itself: if the attachment exists at another slot, nothing may follow.
         let done = self
-            .without_ipv6(attach)
+            .outside
+            .request(message::add_alternative_name(&name, attach.id))
+            .and_then(|()| self.without_ipv6(attach))
             .and_then(|()| configure_sandbox(self.inside, attach, slot, NLM_F_EXCL))
             .and_then(|()| commit(self.outside, attach, slot, bridge, self.quiet));
         if done.is_err() {
             // The link is ours and nobody has seen it yet; the first error is the one to tell.
+            let _ = forget(self.outside, bridge, attach.cidrs, slot);
             let _ = retire(self.outside, slot);
         }
         done
@@ -98,7 +106,11 @@ impl Ends<'_> {
         if attach.cidrs.has(Family::V6) || !message::has_ipv6(self.inside, attach.interface)? {
             return Ok(());
         }
-        in_netns(self.sandbox.as_fd(), sysctl::disable_ipv6)?
+        let one = attach.wishes.one_of_several;
+        self.visitor.work_in(self.sandbox.as_fd(), || match one {
+            true => sysctl::disable_ipv6_on(attach.interface),
+            false => sysctl::disable_ipv6(),
+        })?
     }
 }
 
@@ -144,17 +156,17 @@ fn configure_sandbox(
         requests.push(message::add_address(index, interface, network, flags));
     }
     requests.push(up(index, interface));
-    let gateway_mac = ipam::mac(attach.cidrs, Slot::GATEWAY);
-    for cidr in attach.cidrs.iter() {
-        let (Some(gateway), Some(mac)) = (ipam::gateway(cidr), gateway_mac) else {
-            return Err(out_of_range(Slot::GATEWAY, cidr));
-        };
-        requests.push(message::add_route(
-            format!("add a default route via {gateway}"),
-            message::route(index, None, gateway),
-            flags,
-        ));
-        requests.push(message::set_neighbour(index, gateway, mac));
+    for route in attach.routes() {
+        requests.push(message::add_pod_route(index, &route, flags));
+    }
+    if attach.wishes.gateway == Gateway::Permanent {
+        let mac = ipam::mac(attach.cidrs, Slot::GATEWAY);
+        for cidr in attach.cidrs.iter() {
+            let (Some(gateway), Some(mac)) = (ipam::gateway(cidr), mac) else {
+                return Err(out_of_range(Slot::GATEWAY, cidr));
+            };
+            requests.push(message::set_neighbour(index, gateway, mac));
+        }
     }
     inside.batch(&requests)
 }
@@ -167,9 +179,7 @@ fn commit(
     quiet: bool,
 ) -> Result<(), KernelError> {
     let name = slot.link_name();
-    // By itself: if the attachment exists at another slot, nothing may follow.
-    socket.request(message::add_alternative_name(&name, attach.id))?;
-    let mac = ipam::mac(attach.cidrs, slot);
+    let mac = attach.mac(slot);
     let addresses = ipam::addresses(attach.cidrs, slot);
     let mut requests: Vec<Request> = addresses
         .into_iter()
@@ -180,7 +190,7 @@ fn commit(
     if !quiet {
         requests.push(message::keep_quiet(&name));
     }
-    requests.push(message::commit_port(&name, attach.pod));
+    requests.push(message::commit_port(&name, attach));
     socket.batch(&requests)
 }
 
@@ -201,7 +211,15 @@ pub fn detach(socket: &mut Socket, id: &AttachmentId) -> Result<Option<Slot>, Ke
     let Some(link) = lookup(socket, id)? else {
         return Ok(None);
     };
-    let name = name(&link).unwrap_or_default();
+    detach_link(socket, id, &link)
+}
+
+pub fn detach_link(
+    socket: &mut Socket,
+    id: &AttachmentId,
+    link: &LinkMessage,
+) -> Result<Option<Slot>, KernelError> {
+    let name = name(link).unwrap_or_default();
     let mut requests = bury(link.header.index, name);
     requests.push(message::delete_alternative_name(link.header.index, id));
     match socket.batch(&requests) {
@@ -211,7 +229,7 @@ pub fn detach(socket: &mut Socket, id: &AttachmentId) -> Result<Option<Slot>, Ke
     }
 }
 
-fn lookup(socket: &mut Socket, id: &AttachmentId) -> Result<Option<LinkMessage>, KernelError> {
+pub fn lookup(socket: &mut Socket, id: &AttachmentId) -> Result<Option<LinkMessage>, KernelError> {
     match socket.get(format!("find link {id}"), &message::link_by_attachment(id)) {
         Ok(RouteNetlinkMessage::NewLink(link)) => Ok(Some(link)),
         Ok(_) => Ok(None),
@@ -220,7 +238,7 @@ fn lookup(socket: &mut Socket, id: &AttachmentId) -> Result<Option<LinkMessage>,
     }
 }
 
-fn name(link: &LinkMessage) -> Option<&str> {
+pub fn name(link: &LinkMessage) -> Option<&str> {
     link.attributes
         .iter()
         .find_map(|attribute| match attribute {
@@ -229,13 +247,31 @@ fn name(link: &LinkMessage) -> Option<&str> {
         })
 }
 
-fn alias(link: &LinkMessage) -> Option<&str> {
+pub fn alias(link: &LinkMessage) -> Option<&str> {
     link.attributes
         .iter()
         .find_map(|attribute| match attribute {
             LinkAttribute::IfAlias(alias) => Some(alias.as_str()),
             _ => None,
         })
+}
+
+/// Take away the neighbours that [`commit`] sets. Before the slot is free: whoever
+/// has it next sets the same entries.
+pub fn forget(
+    socket: &mut Socket,
+    bridge: u32,
+    cidrs: &NodeCidrs,
+    slot: Slot,
+) -> Result<(), KernelError> {
+    let addresses = ipam::addresses(cidrs, slot).into_iter().flatten();
+    let requests: Vec<Request> = addresses
+        .map(|ip| message::delete_neighbour(bridge, ip))
+        .collect();
+    match socket.batch(&requests) {
+        Err(error) if error.refusal() == Refusal::NoEntry => Ok(()),
+        done => done,
+    }
 }
 
 pub fn retire(socket: &mut Socket, slot: Slot) -> Result<(), KernelError> {
@@ -246,7 +282,7 @@ pub fn retire(socket: &mut Socket, slot: Slot) -> Result<(), KernelError> {
 
 /// Down and off the bridge first: before Linux 6.2 a link that is up keeps its
 /// name. The name goes second, and with it the slot is free.
-fn bury(index: u32, name: &str) -> Vec<Request> {
+pub fn bury(index: u32, name: &str) -> Vec<Request> {
     let off = LinkUnspec::new_with_index(index)
         .down()
         .nocontroller()

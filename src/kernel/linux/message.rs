@@ -15,12 +15,14 @@ use netlink_packet_route::link::{
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
-use netlink_packet_route::route::{RouteMessage, RouteProtocol, RouteScope};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope,
+};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
-use crate::kernel::KernelError;
-use crate::model::{AttachmentId, LinkName, Mac, PodName};
+use crate::kernel::{Attach, KernelError, PodRoute};
+use crate::model::{AttachmentId, LinkName, Mac};
 use crate::plan::PROTOCOL;
 
 use super::socket::{Request, Socket};
@@ -144,14 +146,19 @@ pub fn keep_quiet(name: &str) -> Request {
 
 /// Everything that turns a link into a committed attachment, in one message.
 /// A port's settings are only taken by a change (`RTM_NEWLINK` without create).
-pub fn commit_port(name: &str, pod: &PodName) -> Request {
-    let mut alias = pod.to_string();
-    alias.truncate(alias.floor_char_boundary(MAX_ALIAS));
+pub fn commit_port(name: &str, attach: &Attach<'_>) -> Request {
+    let hairpin = !attach.wishes.without_hairpin;
+    // `namespace/pod`, and the MAC of the pod's interface where it does not follow.
+    let mac = attach.wishes.mac.map(|mac| format!(" {mac}"));
+    let mac = mac.unwrap_or_default();
+    let mut alias = attach.pod.to_string();
+    alias.truncate(alias.floor_char_boundary(MAX_ALIAS - mac.len()));
+    alias.push_str(&mac);
     let link = LinkUnspec::new_with_name(name)
         .alias(alias)
         .set_port_kind(InfoPortKind::Bridge)
         .set_port_data(InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(
-            true,
+            hairpin,
         )]))
         .up()
         .build();
@@ -286,32 +293,50 @@ pub fn delete_neighbour(index: u32, ip: IpAddr) -> Request {
     )
 }
 
-/// A route with our protocol; `destination` `None` is the default route.
-pub fn route(index: u32, destination: Option<IpNetwork>, via: IpAddr) -> RouteMessage {
-    let protocol = RouteProtocol::Other(PROTOCOL);
-    match (destination, via) {
-        (destination, IpAddr::V4(via)) => {
-            let mut builder = RouteMessageBuilder::<std::net::Ipv4Addr>::new()
-                .protocol(protocol)
-                .scope(RouteScope::Universe)
-                .output_interface(index)
-                .gateway(via);
-            if let Some(IpNetwork::V4(to)) = destination {
-                builder = builder.destination_prefix(to.network(), to.prefix());
-            }
-            builder.build()
-        }
-        (destination, IpAddr::V6(via)) => {
-            let mut builder = RouteMessageBuilder::<std::net::Ipv6Addr>::new()
-                .protocol(protocol)
-                .scope(RouteScope::Universe)
-                .output_interface(index)
-                .gateway(via);
-            if let Some(IpNetwork::V6(to)) = destination {
-                builder = builder.destination_prefix(to.network(), to.prefix());
-            }
-            builder.build()
-        }
+/// A route with our protocol.
+pub fn route(index: u32, destination: IpNetwork, via: IpAddr) -> RouteMessage {
+    let mut message = on_link(index, destination);
+    message.header.scope = RouteScope::Universe;
+    let via = match via {
+        IpAddr::V4(v4) => RouteAddress::Inet(v4),
+        IpAddr::V6(v6) => RouteAddress::Inet6(v6),
+    };
+    message.attributes.push(RouteAttribute::Gateway(via));
+    message
+}
+
+/// A route with our protocol to what is on the link itself.
+fn on_link(index: u32, destination: IpNetwork) -> RouteMessage {
+    let mut message = match destination {
+        IpNetwork::V4(v4) => RouteMessageBuilder::<std::net::Ipv4Addr>::new()
+            .destination_prefix(v4.network(), v4.prefix())
+            .build(),
+        IpNetwork::V6(v6) => RouteMessageBuilder::<std::net::Ipv6Addr>::new()
+            .destination_prefix(v6.network(), v6.prefix())
+            .build(),
+    };
+    message.header.protocol = RouteProtocol::Other(PROTOCOL);
+    message.header.scope = RouteScope::Link;
+    message.attributes.push(RouteAttribute::Oif(index));
+    message
+}
+
+pub fn add_pod_route(index: u32, route: &PodRoute, flags: u16) -> Request {
+    let to = match route.destination.prefix() {
+        0 => "a default route".to_owned(),
+        _ => format!("a route to {}", route.destination),
+    };
+    match route.via {
+        Some(via) => add_route(
+            format!("add {to} via {via}"),
+            self::route(index, route.destination, via),
+            flags,
+        ),
+        None => add_route(
+            format!("add {to}"),
+            on_link(index, route.destination),
+            flags,
+        ),
     }
 }
 

@@ -7,6 +7,10 @@
 
 mod apply;
 mod attach;
+mod bridge;
+mod fault;
+mod inspect;
+mod masquerade;
 mod message;
 mod monitor;
 mod netns;
@@ -15,6 +19,9 @@ mod socket;
 mod sysctl;
 mod underlay;
 
+pub use bridge::{BridgeSpec, BridgeState};
+pub use inspect::{FarEnd, NearEnd};
+pub use masquerade::masquerade;
 pub use monitor::Monitor;
 pub use netns::{current_netns, in_netns, new_netns};
 pub use socket::{Request, Socket};
@@ -50,6 +57,16 @@ impl Linux {
         })
     }
 
+    /// For a process that has, and will have, one thread: that one visits the pods'
+    /// namespaces.
+    pub fn alone() -> Result<Linux, KernelError> {
+        let open = Linux::open()?;
+        Ok(Linux {
+            visitor: Visitor::alone(),
+            ..open
+        })
+    }
+
     /// A request that panicked half way leaves replies behind, which the next
     /// one skips by their sequence numbers: a poisoned lock is usable.
     fn socket(&self) -> MutexGuard<'_, Socket> {
@@ -68,6 +85,10 @@ impl Kernel for Linux {
         apply::apply(&mut self.socket(), op)
     }
 
+    fn is_taken(&self, slot: Slot) -> bool {
+        message::index_of(&self.socket(), &slot.link_name()).is_ok()
+    }
+
     fn attach(
         &self,
         attach: &Attach<'_>,
@@ -78,6 +99,7 @@ impl Kernel for Linux {
         let ends = attach::Ends {
             outside: &mut self.socket(),
             inside: &mut inside,
+            visitor: &self.visitor,
             sandbox,
             quiet: self.born_without_ipv6,
         };

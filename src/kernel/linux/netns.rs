@@ -52,9 +52,14 @@ pub fn in_netns<T: Send>(
 /// is all that an attachment needs of a thread of its own; one that is kept
 /// saves starting one for every pod. It starts with the first visit. A thread
 /// that could not come back ends, and the next visit starts another.
+///
+/// A process that has one thread, and lives for one attachment, goes there itself
+/// ([`Visitor::alone`]): on a busy machine, waiting for a thread to be scheduled
+/// costs more than everything else.
 #[derive(Default)]
 pub struct Visitor {
     requests: Mutex<Option<mpsc::Sender<Visit>>>,
+    alone: bool,
 }
 
 struct Visit {
@@ -63,8 +68,35 @@ struct Visit {
 }
 
 impl Visitor {
+    /// The calling thread is the process's only one.
+    pub fn alone() -> Visitor {
+        Visitor {
+            alone: true,
+            ..Visitor::default()
+        }
+    }
+
+    /// Do `work` in the namespace behind `netns`.
+    pub fn work_in<T: Send>(
+        &self,
+        netns: BorrowedFd<'_>,
+        work: impl FnOnce() -> T + Send,
+    ) -> Result<T, KernelError> {
+        if !self.alone {
+            return in_netns(netns, work);
+        }
+        let home = current_netns()?;
+        enter(netns)?;
+        let done = work();
+        enter(home.as_fd())?;
+        Ok(done)
+    }
+
     /// A netlink socket in the namespace behind `netns`.
     pub fn socket_in(&self, netns: BorrowedFd<'_>) -> Result<Socket, KernelError> {
+        if self.alone {
+            return self.work_in(netns, Socket::open)?;
+        }
         let netns = netns
             .try_clone_to_owned()
             .map_err(|error| KernelError::io("keep a namespace open", &error))?;

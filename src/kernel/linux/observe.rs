@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
-    InfoBridgePort, InfoPortData, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
-    Prop,
+    InfoBridgePort, InfoKind, InfoPortData, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo,
+    LinkMessage, Prop,
 };
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
@@ -16,8 +16,9 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::LinkUnspec;
 
-use crate::kernel::{KernelError, Refusal};
+use crate::kernel::{KernelError, PodRoute, Refusal};
 use crate::model::{LinkName, Mac, PodName, Slot};
 use crate::plan::{
     BRIDGE, BRIDGE_WITHOUT_IPV6, DEAD_GROUP, GROUP, Neighbour, Observed, ObservedBridge,
@@ -65,20 +66,51 @@ pub fn observe(socket: &mut Socket, node_addresses: &[IpAddr]) -> Result<Observe
 
 /// What a plan needs to know of a link.
 #[derive(Default)]
-struct Link {
-    index: u32,
-    name: String,
-    up: bool,
-    mac: Option<Mac>,
-    mtu_bytes: u32,
-    group: u32,
-    controller: Option<u32>,
-    hairpin: bool,
-    alias: Option<String>,
-    alternative_names: Vec<String>,
+pub struct Link {
+    pub index: u32,
+    pub name: String,
+    pub up: bool,
+    pub mac: Option<Mac>,
+    pub mtu_bytes: u32,
+    pub group: u32,
+    pub controller: Option<u32>,
+    pub hairpin: bool,
+    pub is_bridge: bool,
+    /// Of a veth, where its other end is in its own namespace.
+    pub peer: Option<u32>,
+    pub alias: Option<String>,
+    pub alternative_names: Vec<String>,
 }
 
-fn links(socket: &mut Socket) -> Result<Vec<Link>, KernelError> {
+/// `None`: there is no link of that name.
+pub fn link_named(socket: &mut Socket, name: &LinkName) -> Result<Option<Link>, KernelError> {
+    let request = LinkUnspec::new_with_name(name.as_str()).build();
+    one_link(socket, format!("find link {name}"), request)
+}
+
+/// `None`: there is no link of that index.
+pub fn link_at(socket: &mut Socket, index: u32) -> Result<Option<Link>, KernelError> {
+    let request = LinkUnspec::new_with_index(index).build();
+    one_link(socket, format!("find link {index}"), request)
+}
+
+fn one_link(
+    socket: &mut Socket,
+    step: String,
+    mut request: LinkMessage,
+) -> Result<Option<Link>, KernelError> {
+    request
+        .attributes
+        .push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    match socket.get(step, &RouteNetlinkMessage::GetLink(request)) {
+        Ok(RouteNetlinkMessage::NewLink(message)) => Ok(Some(link(message))),
+        Ok(_) => Ok(None),
+        Err(error) if error.refusal() == Refusal::NoDevice => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+pub fn links(socket: &mut Socket) -> Result<Vec<Link>, KernelError> {
     let mut request = LinkMessage::default();
     request
         .attributes
@@ -93,7 +125,7 @@ fn links(socket: &mut Socket) -> Result<Vec<Link>, KernelError> {
         .collect())
 }
 
-fn link(message: LinkMessage) -> Link {
+pub fn link(message: LinkMessage) -> Link {
     let mut link = Link {
         index: message.header.index,
         up: message.header.flags.contains(LinkFlags::Up),
@@ -116,7 +148,11 @@ fn link(message: LinkMessage) -> Link {
                     })
                     .collect();
             }
-            LinkAttribute::LinkInfo(infos) => link.hairpin = infos.iter().any(is_hairpin),
+            LinkAttribute::Link(index) => link.peer = Some(index),
+            LinkAttribute::LinkInfo(infos) => {
+                link.hairpin = infos.iter().any(is_hairpin);
+                link.is_bridge = infos.contains(&LinkInfo::Kind(InfoKind::Bridge));
+            }
             _ => {}
         }
     }
@@ -133,14 +169,14 @@ fn is_hairpin(info: &LinkInfo) -> bool {
 }
 
 fn port(link: &Link, bridge_index: Option<u32>) -> Port {
+    let alias = link.alias.as_deref().unwrap_or_default();
+    let (pod, mac) = alias.split_once(' ').unwrap_or((alias, ""));
     Port {
         on_bridge: link.controller.is_some() && link.controller == bridge_index,
         up: link.up,
         hairpin: link.hairpin,
-        pod: link
-            .alias
-            .as_deref()
-            .and_then(|alias| PodName::parse(alias).ok()),
+        pod: PodName::parse(pod).ok(),
+        mac: Mac::parse(mac),
         attachment: link.alternative_names.first().cloned(),
     }
 }
@@ -187,7 +223,7 @@ fn addresses(socket: &mut Socket) -> Result<Vec<(u32, IpNetwork)>, KernelError> 
         .collect())
 }
 
-fn address(message: &AddressMessage) -> Option<(u32, IpNetwork)> {
+pub fn address(message: &AddressMessage) -> Option<(u32, IpNetwork)> {
     if message.header.scope == AddressScope::Link {
         return None;
     }
@@ -275,6 +311,26 @@ fn ways(message: &RouteMessage, names: &BTreeMap<u32, LinkName>) -> Vec<Route> {
             .into_iter()
             .collect(),
     }
+}
+
+/// `None` unless it leads out by the link of that index.
+pub fn pod_route(message: &RouteMessage, index: u32) -> Option<PodRoute> {
+    if output(&message.attributes) != Some(index) {
+        return None;
+    }
+    let any = match message.header.address_family {
+        AddressFamily::Inet => IpAddr::from([0; 4]),
+        _ => IpAddr::from([0; 16]),
+    };
+    let destination = message.attributes.iter().find_map(|a| match a {
+        RouteAttribute::Destination(to) => ip(to),
+        _ => None,
+    });
+    let prefix = message.header.destination_prefix_length;
+    Some(PodRoute {
+        destination: IpNetwork::new(destination.unwrap_or(any), prefix).ok()?,
+        via: gateway(&message.attributes),
+    })
 }
 
 fn gateway(attributes: &[RouteAttribute]) -> Option<IpAddr> {

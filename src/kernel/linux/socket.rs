@@ -20,6 +20,8 @@ use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
 
 use crate::kernel::KernelError;
 
+use super::fault;
+
 /// Acknowledgements of more messages than this may overrun the receive buffer.
 const MAX_BATCH: usize = 128;
 /// The kernel fills dump buffers up to 32 KiB (netlink_dump in af_netlink.c).
@@ -103,11 +105,14 @@ impl Socket {
 
     fn send_chunk(&mut self, requests: &[Request]) -> Result<Option<KernelError>, KernelError> {
         let base = self.sequence;
-        let mut out = Vec::with_capacity(256 * requests.len());
-        for request in requests {
-            self.append(&mut out, request.message.clone(), request.flags | NLM_F_ACK);
+        let at_once = if fault::is_armed() { 1 } else { MAX_BATCH };
+        for part in requests.chunks(at_once) {
+            let mut out = Vec::with_capacity(256 * part.len());
+            for request in part {
+                self.append(&mut out, request.message.clone(), request.flags | NLM_F_ACK);
+            }
+            self.send(&out, &part[0].step)?;
         }
-        self.send(&out, &requests[0].step)?;
         let mut first: Option<(usize, KernelError)> = None;
         let mut outstanding = requests.len();
         while outstanding > 0 {
@@ -219,7 +224,10 @@ impl Socket {
 
     fn send(&self, bytes: &[u8], step: &str) -> Result<(), KernelError> {
         match self.inner.send(bytes, 0) {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                fault::sent();
+                Ok(())
+            }
             Err(error) => Err(KernelError::io(step, &error)),
         }
     }

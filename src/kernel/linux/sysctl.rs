@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::kernel::KernelError;
+use crate::model::LinkName;
 
 const IPV6: &str = "/proc/sys/net/ipv6";
 
@@ -30,14 +31,23 @@ pub fn write(key: &str, value: &str) -> Result<(), KernelError> {
 /// Setting `all` sets `default` too (`addrconf_disable_ipv6` in addrconf.c), and
 /// each look-up below `/proc/sys/net` takes longer the more namespaces there are.
 pub fn disable_ipv6() -> Result<(), KernelError> {
-    const ALL: &str = "/proc/sys/net/ipv6/conf/all/disable_ipv6";
+    switch_ipv6_off("all")
+}
+
+/// The same for one link.
+pub fn disable_ipv6_on(link: &LinkName) -> Result<(), KernelError> {
+    switch_ipv6_off(link.as_str())
+}
+
+fn switch_ipv6_off(which: &str) -> Result<(), KernelError> {
+    let path = format!("{IPV6}/conf/{which}/disable_ipv6");
     let written = fs::OpenOptions::new()
         .write(true)
-        .open(ALL)
+        .open(&path)
         .and_then(|mut file| file.write_all(b"1"));
     match written {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(KernelError::io(format!("write {ALL}"), &error))
+            Err(KernelError::io(format!("write {path}"), &error))
         }
         _ => Ok(()),
     }

@@ -82,6 +82,7 @@ pub fn agent(
             &listed(site.addresses.iter().map(IpNetwork::ip)),
         ])
         .args([Path::new("--pods-dir"), &dir.pods(&node.name)])
+        .args([Path::new("--cni-conf-dir"), &dir.cni(&node.name)])
         .args([Path::new("--socket"), &dir.node(&node.name).join(SOCKET)])
         .arg("--static-neighbours");
     pod_settings(&mut command, dir, lab, node);

@@ -18,6 +18,8 @@ use super::volume::{HostPathKind, Preparation, ProjectedFile};
 /// The link through which all files of a projected volume are seen.
 const CURRENT: &str = "..data";
 const CURRENT_NEW: &str = "..data_new";
+const NOT_THE_MACHINES: &str = " in the node's own tree, which begins empty; to mean the machine's path, \
+     name it under `hostPaths` in the lab file";
 
 #[derive(Debug, Error)]
 pub enum PrepareError {
@@ -69,14 +71,16 @@ pub fn prepare(dir: &Path, preparations: &[Preparation]) -> Result<(), PrepareEr
                 if *own_tree {
                     parents(base)?;
                 }
-                host_path(base, below, *kind).map_err(|why| PrepareError::HostPath {
-                    volume: volume.clone(),
-                    path: if *own_tree {
-                        Path::new("/").join(below)
-                    } else {
-                        base.join(below)
-                    },
-                    why,
+                host_path(base, below, *kind).map_err(|why| {
+                    let (within, hint) = match own_tree {
+                        true => (Path::new("/"), NOT_THE_MACHINES),
+                        false => (base.as_path(), ""),
+                    };
+                    PrepareError::HostPath {
+                        volume: volume.clone(),
+                        path: within.join(below),
+                        why: format!("{why}{hint}"),
+                    }
                 })?;
             }
         }

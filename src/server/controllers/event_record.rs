@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::note;
+use super::template::fnv_1a;
 use crate::server::kinds::event::EVENTS;
 use crate::server::object;
 use crate::server::rest::{DeleteOptions, admit, delete_in, prepare};
@@ -27,7 +28,7 @@ pub struct Record {
     pub component: &'static str,
 }
 
-/// Writes an event about `about`. The same reason again counts up and replaces the message.
+/// Writes an event about `about`. The same again counts up.
 pub async fn record(store: &Store, about: &Arc<StoredObject>, record: Record) {
     let Ok(event) = prepare(&EVENTS, event(about, &record)) else {
         return tracing::warn!(reason = record.reason, "an event of our own is invalid");
@@ -60,17 +61,12 @@ fn event(about: &StoredObject, record: &Record) -> Value {
         "" => "default",
         namespace => namespace,
     };
-    let uid: String = about
-        .uid
-        .chars()
-        .filter(char::is_ascii_hexdigit)
-        .take(16)
-        .collect();
+    let identity = format!("{}/{}/{}", about.uid, record.reason, record.message);
     json!({
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {
-            "name": format!("{}.{uid}.{}", about.name(), record.reason.to_lowercase()),
+            "name": format!("{}.{:016x}", about.name(), fnv_1a(identity.as_bytes())),
             "namespace": namespace,
         },
         "involvedObject": {
@@ -96,9 +92,7 @@ fn event(about: &StoredObject, record: &Record) -> Value {
 fn again(mut before: Value, event: &Value) -> Value {
     let count = before.get("count").and_then(Value::as_i64).unwrap_or(1);
     before["count"] = (count + 1).into();
-    for key in ["message", "lastTimestamp"] {
-        object::copy(&mut before, event, key);
-    }
+    object::copy(&mut before, event, "lastTimestamp");
     before
 }
 

@@ -29,6 +29,10 @@ impl Informer {
         }
     }
 
+    pub fn resource(&self) -> &'static Resource {
+        self.resource
+    }
+
     /// One for every resource.
     pub fn all(store: &Store) -> Vec<Informer> {
         ALL.iter()

@@ -8,16 +8,34 @@
 //! on the writer's own view, so that an old look never undoes a newer change. One that falls behind the
 //! ring of events starts over from the present.
 
+mod api_service;
+mod behind;
+mod daemon_set;
+mod deployment;
+mod endpoints;
 mod event_record;
 mod garbage;
 mod informer;
 mod namespaces;
 mod node_lifecycle;
+mod node_taints;
 mod orphaned_pods;
+mod owned;
 mod placement;
+mod pod_view;
+mod propagation;
+mod queue;
+mod replica_set;
 mod scheduler;
+mod selectors;
+mod service_accounts;
+mod taint_eviction;
+mod template;
+mod workload;
+mod write;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -34,10 +52,28 @@ const NODE_GRACE: Duration = Duration::from_secs(40);
 pub fn spawn(parts: &mut JoinSet<()>, store: &Store, stopping: &CancellationToken) {
     start(parts, stopping, scheduler::run(store.clone()));
     start(parts, stopping, garbage::run(store.clone()));
+    start(parts, stopping, propagation::run(store.clone()));
     start(parts, stopping, namespaces::run(store.clone()));
     start(parts, stopping, orphaned_pods::run(store.clone()));
     start(parts, stopping, node_lifecycle::run(store.clone()));
+    start(parts, stopping, node_taints::run(store.clone()));
+    start(parts, stopping, taint_eviction::run(store.clone()));
     start(parts, stopping, event_record::expire(store.clone()));
+    start(parts, stopping, service_accounts::run(store.clone()));
+    start(parts, stopping, endpoints::run(store.clone()));
+    for kind in [&replica_set::KIND, &deployment::KIND, &daemon_set::KIND] {
+        start(parts, stopping, workload::run(store.clone(), kind));
+    }
+}
+
+/// Keeps the service by which pods would find this server.
+pub fn announce(
+    parts: &mut JoinSet<()>,
+    store: &Store,
+    stopping: &CancellationToken,
+    listens: Vec<SocketAddr>,
+) {
+    start(parts, stopping, api_service::run(store.clone(), listens));
 }
 
 fn start(

@@ -10,7 +10,8 @@ use tokio::task::yield_now;
 use super::event_record::{self, Record};
 use super::informer::{Informer, Seen};
 use super::note;
-use super::placement::{Decision, Placement};
+use super::placement::{Decision, Needs, Placement};
+use crate::server::kinds::namespace::NAMESPACES;
 use crate::server::kinds::node::NODES;
 use crate::server::kinds::pod::PODS;
 use crate::server::object;
@@ -24,8 +25,10 @@ const ROUND: usize = 512;
 pub async fn run(store: Store) {
     let mut nodes = Informer::new(&store, &NODES);
     let mut pods = Informer::new(&store, &PODS);
+    let mut namespaces = Informer::new(&store, &NAMESPACES);
     let mut placement = Placement::default();
-    // Both are known before the first decision, or the first pods would all fit nowhere.
+    see_namespaces(&mut placement, namespaces.next().await);
+    // All are known before the first decision, or the first pods would all fit nowhere.
     see_nodes(&mut placement, nodes.next().await);
     see_pods(&mut placement, pods.next().await);
     loop {
@@ -34,6 +37,7 @@ pub async fn run(store: Store) {
         tokio::select! {
             biased;
             seen = nodes.next() => see_nodes(&mut placement, seen),
+            seen = namespaces.next() => see_namespaces(&mut placement, seen),
             seen = pods.next() => see_pods(&mut placement, seen),
             () = ready(()), if placement.has_open() => {}
         }
@@ -74,6 +78,24 @@ fn see_nodes(placement: &mut Placement, seen: Seen) {
     }
 }
 
+fn see_namespaces(placement: &mut Placement, seen: Seen) {
+    match seen {
+        Seen::All(namespaces) => {
+            for namespace in namespaces {
+                placement.namespace(&namespace.value());
+            }
+        }
+        Seen::Changes(events) => {
+            for event in events {
+                match event.kind {
+                    EventKind::Deleted => placement.namespace_gone(event.object.name()),
+                    _ => placement.namespace(&event.object.value()),
+                }
+            }
+        }
+    }
+}
+
 fn see_pods(placement: &mut Placement, seen: Seen) {
     match seen {
         Seen::All(pods) => {
@@ -98,7 +120,9 @@ fn see_pod(placement: &mut Placement, pod: &StoredObject) {
     match pod.field("spec.nodeName") {
         _ if finished => placement.pod_gone(&pod.key),
         "" => placement.pod_pending(&pod.key, &pod.value()),
-        node => placement.pod_placed(&pod.key, node),
+        // What a pod needs does not change, and reading it costs.
+        node if placement.knows(&pod.key, node, pod.labels()) => {}
+        node => placement.pod_placed(&pod.key, node, Needs::of(&pod.value())),
     }
 }
 

@@ -85,7 +85,10 @@ pub fn carry_over(new: &mut Value, old: &Value) {
 /// Takes away what a new object's author may not set, and what is never kept.
 pub fn strip_new(value: &mut Value) {
     let metadata = object::metadata(value);
-    for key in FIXED.iter().chain(&["resourceVersion", "selfLink"]) {
+    for key in FIXED
+        .iter()
+        .chain(&["resourceVersion", "selfLink", "managedFields"])
+    {
         metadata.shift_remove(*key);
     }
 }

@@ -2,17 +2,30 @@
 
 pub mod config_map;
 mod container_validation;
+pub mod controller_revision;
+pub mod daemon_set;
+pub mod deployment;
+pub mod endpoint_slice;
+pub mod endpoints;
 pub mod event;
 pub mod lease;
 pub mod metadata;
 pub mod names;
 pub mod namespace;
+pub mod network_policy;
 pub mod node;
 pub mod pod;
 mod pod_defaults;
 mod pod_validation;
 mod probe_validation;
+pub mod replica_set;
+pub mod review;
+pub mod service;
+pub mod service_account;
+pub mod service_range;
+mod service_validation;
 mod volume_validation;
+pub mod workload;
 
 use serde::de::DeserializeOwned;
 use serde_ignored::Path;

@@ -7,6 +7,9 @@ pub const SUBDOMAIN_MESSAGE: &str = "a lowercase RFC 1123 subdomain must consist
 pub const LABEL_MESSAGE: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric \
     characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or \
     '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+const SERVICE_MESSAGE: &str = "a DNS-1035 label must consist of lower case alphanumeric characters \
+    or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. \
+    'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
 const QUALIFIED_MESSAGE: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', \
     and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or \
     '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
@@ -31,6 +34,15 @@ pub fn label(name: &str) -> Option<&'static str> {
         return Some("must be no more than 63 bytes");
     }
     (!is_label(name)).then_some(LABEL_MESSAGE)
+}
+
+/// What is wrong with `name` as a DNS-1035 label, which is what a service's name must be.
+pub fn service(name: &str) -> Option<&'static str> {
+    if name.len() > 63 {
+        return Some("must be no more than 63 bytes");
+    }
+    let is_name = is_label(name) && name.starts_with(|first: char| first.is_ascii_lowercase());
+    (!is_name).then_some(SERVICE_MESSAGE)
 }
 
 /// What is wrong with a label's or an annotation's key: `[prefix/]name`.

@@ -21,6 +21,7 @@ pub static PODS: Resource = Resource {
     subresources: &[
         Subresource::Attach,
         Subresource::Binding,
+        Subresource::Eviction,
         Subresource::Exec,
         Subresource::Log,
         Subresource::PortForward,

@@ -6,6 +6,7 @@ use hyper::{Request, header};
 use serde_json::Value;
 
 use super::protobuf::{self, Field};
+use crate::server::kinds::event;
 use crate::server::object;
 use crate::server::request::FieldValidation;
 use crate::server::resource::Resource;
@@ -66,28 +67,36 @@ pub async fn object(
     fields: &[Field],
 ) -> Result<Value, ApiError> {
     let media_type = media_type(&request);
-    let mut value = match media_type.as_str() {
-        "application/json" => {
-            let body = bytes(request).await?;
-            serde_json::from_slice(&body).map_err(|error| {
-                ApiError::BadRequest(format!(
-                    "{kind} in version {api_version:?} cannot be handled as a {kind}: {error}"
-                ))
-            })?
-        }
-        protobuf::MEDIA_TYPE if !fields.is_empty() => {
-            protobuf::decode(&bytes(request).await?, fields)?
-        }
-        _ => {
-            return Err(ApiError::UnsupportedMediaType(
-                "the body of the request was in an unknown format - accepted media types include: \
-                 application/json"
-                    .into(),
-            ));
-        }
-    };
+    let body = bytes(request).await?;
+    let mut value = read(&media_type, &body, kind, api_version, fields)?;
+    if let Some(map) = value.as_object_mut().filter(|_| kind == "Event") {
+        event::to_stored(map);
+    }
     claim(&mut value, kind, api_version)?;
     Ok(value)
+}
+
+/// Reads a body as JSON, or as protobuf where `fields` says what to read.
+pub fn read(
+    media_type: &str,
+    body: &[u8],
+    kind: &str,
+    api_version: &str,
+    fields: &[Field],
+) -> Result<Value, ApiError> {
+    match media_type {
+        "application/json" => serde_json::from_slice(body).map_err(|error| {
+            ApiError::BadRequest(format!(
+                "{kind} in version {api_version:?} cannot be handled as a {kind}: {error}"
+            ))
+        }),
+        protobuf::MEDIA_TYPE if !fields.is_empty() => protobuf::decode(body, fields),
+        _ => Err(ApiError::UnsupportedMediaType(
+            "the body of the request was in an unknown format - accepted media types include: \
+             application/json"
+                .into(),
+        )),
+    }
 }
 
 /// Checks that an object is what its URL says.
@@ -130,8 +139,6 @@ pub fn decode(
     validation: FieldValidation,
 ) -> Result<Vec<String>, ApiError> {
     object::prune_nulls(value);
-    // Server-side apply is not offered, and nobody else may set these.
-    object::metadata(value).shift_remove("managedFields");
     let unknown = (resource.strategy.unknown_fields)(value).map_err(|why| {
         ApiError::BadRequest(format!(
             "{kind} in version {:?} cannot be handled as a {kind}: {why}",

@@ -5,9 +5,12 @@ use hyper::{Request, StatusCode};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::apply::{Manager, track_new};
 use super::{Answer, Api, Scope, body, respond};
 use crate::server::kinds::metadata;
 use crate::server::kinds::namespace::NAMESPACES;
+use crate::server::kinds::service::SERVICES;
+use crate::server::kinds::service_range;
 use crate::server::object;
 use crate::server::random;
 use crate::server::resource::Resource;
@@ -20,11 +23,18 @@ impl Api {
         if scope.namespace.is_none() {
             return Err(ApiError::MethodNotAllowed);
         }
+        let by = Manager::of(&scope, &request);
         let mut value = body::of(resource, request).await?;
         let warnings = body::decode(resource, &mut value, scope.options.field_validation)?;
         place(&scope, &mut value)?;
         generate_name(&mut value);
-        let value = prepare(resource, value)?;
+        let mut value = prepare(resource, value)?;
+        track_new(
+            resource,
+            &mut value,
+            &by,
+            &object::timestamp(Timestamp::now()),
+        );
         let dry_run = scope.options.dry_run;
         let created = self
             .store
@@ -105,7 +115,7 @@ pub fn prepare(resource: &'static Resource, mut value: Value) -> Result<Value, A
 /// Decides whether a prepared object may come into being.
 pub fn admit(
     resource: &'static Resource,
-    value: Value,
+    mut value: Value,
     view: &View<'_>,
 ) -> Result<Change, ApiError> {
     let (namespace, name) = (object::namespace(&value), object::name(&value));
@@ -129,6 +139,9 @@ pub fn admit(
             resource,
             name: name.to_owned(),
         });
+    }
+    if std::ptr::eq(resource, &SERVICES) {
+        service_range::allocate(&mut value, view)?;
     }
     Ok(Change::Put { resource, value })
 }

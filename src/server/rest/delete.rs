@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::protobuf::DELETE_OPTIONS;
 use super::update::dry;
 use super::{Answer, Api, Scope, body, respond};
 use crate::server::kinds::namespace;
@@ -22,17 +23,37 @@ use crate::server::store::{Change, StoredObject, View};
 /// A human life. Kubernetes has no limit, and dates that nobody can read.
 const LONGEST_GRACE_SECONDS: i64 = 100 * 365 * 24 * 60 * 60;
 
+/// What happens to what a deleted object owned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Propagation {
+    /// It goes after its owner.
+    Background,
+    /// It goes before its owner, which waits for all that asks it to.
+    Foreground,
+    /// It stays and has one owner less.
+    Orphan,
+}
+
+impl Propagation {
+    /// What the owner carries until the policy is carried out.
+    pub fn finalizer(self) -> Option<&'static str> {
+        match self {
+            Propagation::Background => None,
+            Propagation::Foreground => Some("foregroundDeletion"),
+            Propagation::Orphan => Some("orphan"),
+        }
+    }
+}
+
 /// `meta/v1 DeleteOptions`, as far as the server acts on it.
-///
-/// What an object owned goes after it, whether the policy is `Background` or `Foreground`: an owner
-/// does not wait for it. `Orphan` would have to spare it, and is refused.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DeleteOptions {
     pub grace_period_seconds: Option<i64>,
     pub preconditions: Preconditions,
     pub dry_run: Vec<String>,
-    pub propagation_policy: Option<String>,
+    /// `None`: as an earlier deletion said, or else in the background.
+    pub propagation_policy: Option<Propagation>,
     /// The old way to say `Orphan`.
     pub orphan_dependents: Option<bool>,
 }
@@ -111,34 +132,58 @@ impl Api {
 impl DeleteOptions {
     /// From the body, or from the query where the body says nothing.
     async fn read(request: Request<Incoming>, query: &Options) -> Result<Self, ApiError> {
+        let media_type = body::media_type(&request);
         let body = body::bytes(request).await?;
-        let mut options = if body.is_empty() {
-            DeleteOptions::default()
+        let options = if body.is_empty() {
+            Value::Null
         } else {
-            serde_json::from_slice(&body).map_err(|error| {
+            body::read(&media_type, &body, "DeleteOptions", "v1", DELETE_OPTIONS)?
+        };
+        DeleteOptions::of(options, query)
+    }
+
+    /// `given` is the body, `Null` without one.
+    pub(super) fn of(given: Value, query: &Options) -> Result<Self, ApiError> {
+        let mut options = match given {
+            Value::Null => DeleteOptions::default(),
+            given => serde_json::from_value(given).map_err(|error| {
                 ApiError::BadRequest(format!("cannot read the DeleteOptions: {error}"))
-            })?
+            })?,
         };
         options.grace_period_seconds = options.grace_period_seconds.or(query.grace_period_seconds);
         if query.dry_run {
             options.dry_run = vec!["All".into()];
         }
-        let policy = options
-            .propagation_policy
-            .as_ref()
-            .or(query.propagation_policy.as_ref());
-        let orphans = options.orphan_dependents == Some(true);
-        match policy.map(String::as_str) {
-            None | Some("Background" | "Foreground") if !orphans => Ok(options),
-            None | Some("Background" | "Foreground" | "Orphan") => Err(ApiError::BadRequest(
-                "propagationPolicy \"Orphan\" is not supported by this server: what an object \
-                 owns is deleted after it"
-                    .into(),
+        if let (None, Some(policy)) = (options.propagation_policy, &query.propagation_policy) {
+            let policy = serde_json::from_value(policy.as_str().into()).map_err(|_| {
+                ApiError::BadRequest(format!(
+                    "invalid propagationPolicy {policy:?}: supported values: \"Foreground\", \
+                     \"Background\", \"Orphan\""
+                ))
+            })?;
+            options.propagation_policy = Some(policy);
+        }
+        match (options.orphan_dependents, options.propagation_policy) {
+            (Some(_), Some(_)) => Err(ApiError::BadRequest(
+                "orphanDependents and deletionPropagation cannot be both set".into(),
             )),
-            Some(other) => Err(ApiError::BadRequest(format!(
-                "invalid propagationPolicy {other:?}: supported values: \"Foreground\", \
-                 \"Background\""
-            ))),
+            (Some(orphans), None) => {
+                let policy = match orphans {
+                    true => Propagation::Orphan,
+                    false => Propagation::Background,
+                };
+                options.propagation_policy = Some(policy);
+                Ok(options)
+            }
+            (None, _) => Ok(options),
+        }
+    }
+
+    /// Nothing but a policy.
+    pub fn with(policy: Propagation) -> DeleteOptions {
+        DeleteOptions {
+            propagation_policy: Some(policy),
+            ..DeleteOptions::default()
         }
     }
 }
@@ -166,6 +211,9 @@ pub fn delete_in(
             why: "this namespace may not be deleted".into(),
         });
     }
+    if let Some(policy) = options.propagation_policy {
+        set_policy(&mut value, policy);
+    }
     let grace = (resource.strategy.grace)(&value, options.grace_period_seconds, view);
     let dry_run = !options.dry_run.is_empty();
     if grace.is_none() && !is_held(resource, &value) {
@@ -174,6 +222,24 @@ pub fn delete_in(
     mark(&mut value, grace.unwrap_or(0), Timestamp::now());
     (resource.strategy.mark_terminating)(&mut value);
     Ok(dry(dry_run, old, Change::Put { resource, value }))
+}
+
+/// Leaves the finalizer of this policy on an object, and of no other.
+fn set_policy(value: &mut Value, policy: Propagation) {
+    let all = [Propagation::Foreground, Propagation::Orphan];
+    let is_policy = |name: &Value| all.iter().any(|one| one.finalizer() == name.as_str());
+    let mut finalizers = object::list(value, "/metadata/finalizers").to_vec();
+    finalizers.retain(|name| !is_policy(name));
+    finalizers.extend(policy.finalizer().map(Value::from));
+    let metadata = object::metadata(value);
+    match finalizers.is_empty() {
+        true => {
+            metadata.shift_remove("finalizers");
+        }
+        false => {
+            metadata.insert("finalizers".into(), finalizers.into());
+        }
+    }
 }
 
 /// Records the deletion. A second one may shorten the first's period, never lengthen it.

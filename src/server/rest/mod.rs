@@ -1,15 +1,21 @@
 //! HTTP requests in, HTTP responses out: the verbs, generic over the resource table.
 
+mod apply;
 mod binding;
 mod body;
 mod create;
 mod delete;
+mod events;
+mod eviction;
 mod negotiate;
+mod page;
 mod patch;
 pub mod protobuf;
 mod proxy;
 mod read;
 mod respond;
+mod review;
+mod scale;
 mod update;
 mod watch;
 
@@ -21,6 +27,7 @@ use hyper::{Method, Request, Response};
 use tokio_util::sync::CancellationToken;
 
 use super::discovery;
+use super::kinds::review::Review;
 use super::request::{Options, ResourceRequest, Target, Verb};
 use super::resource::{Resource, Subresource};
 use super::status::ApiError;
@@ -29,7 +36,7 @@ use super::tls::Caller;
 
 pub use binding::bind;
 pub use create::{admit, prepare};
-pub use delete::{DeleteOptions, delete_in};
+pub use delete::{DeleteOptions, Propagation, delete_in};
 pub use update::finish as finish_update;
 
 pub type Body = UnsyncBoxBody<Bytes, hyper::Error>;
@@ -59,7 +66,7 @@ impl Api {
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
         let response = self
-            .route(request)
+            .route(caller, request)
             .await
             .unwrap_or_else(|error| respond::error(&error));
         tracing::debug!(
@@ -72,19 +79,28 @@ impl Api {
         response
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Answer {
-        let options = Options::parse(request.uri().query().unwrap_or(""))?;
+    async fn route(&self, caller: &Caller, request: Request<Incoming>) -> Answer {
+        let mut options = Options::parse(request.uri().query().unwrap_or(""))?;
         match Target::parse(request.method(), request.uri().path(), &options)? {
             Target::Path(path) => match *request.method() {
                 Method::GET | Method::HEAD => discovery::answer(&path)
-                    .map(|document| respond::document(&document))
+                    .map(|document| respond::document(&document, request.uri().query()))
                     .ok_or(ApiError::NoSuchPath),
                 _ => Err(ApiError::MethodNotAllowed),
             },
-            Target::Resource(target) => {
+            Target::Resource(mut target) => {
+                if let Some(review) = Review::find(&target.group, &target.version, &target.resource)
+                {
+                    return review::answer(review, &target, caller, request).await;
+                }
                 let verb = target.verb;
+                let newer_event = events::redirect(&mut target, &mut options);
                 let scope = Scope::of(target, options)?;
-                self.serve(verb, scope, request).await
+                let answer = self.serve(verb, scope, request).await?;
+                match newer_event {
+                    true => events::renamed(verb, answer).await,
+                    false => Ok(answer),
+                }
             }
         }
     }
@@ -94,17 +110,21 @@ impl Api {
             (Verb::Get, None | Some(Subresource::Status)) => {
                 self.get(&scope, negotiate::accepted(&request)?)
             }
+            (_, Some(Subresource::Scale)) => self.scale(verb, scope, request).await,
             (Verb::List, None) => self.list(&scope, negotiate::accepted(&request)?),
             (Verb::Watch, None) => self.watch(&scope, negotiate::accepted(&request)?),
             (Verb::Create, Some(Subresource::Binding)) => self.bind(scope, request).await,
+            (Verb::Create, Some(Subresource::Eviction)) => self.evict(scope, request).await,
             (Verb::Create, None) if scope.name.is_none() => self.create(scope, request).await,
             (Verb::Get | Verb::Create, Some(subresource)) if subresource.is_remote() => {
                 self.proxy(&scope, subresource, request).await
             }
-            (_, Some(subresource)) if subresource.is_remote() => Err(ApiError::MethodNotAllowed),
-            (_, Some(Subresource::Binding)) => Err(ApiError::MethodNotAllowed),
-            (Verb::Update, _) => self.update(scope, request).await,
-            (Verb::Patch, _) => self.patch(scope, request).await,
+            (Verb::Update, None | Some(Subresource::Status | Subresource::Finalize)) => {
+                self.update(scope, request).await
+            }
+            (Verb::Patch, None | Some(Subresource::Status | Subresource::Finalize)) => {
+                self.patch(scope, request).await
+            }
             (Verb::Delete, None) => self.delete(scope, request).await,
             (Verb::DeleteCollection, None) => self.delete_collection(scope, request).await,
             _ => Err(ApiError::MethodNotAllowed),

@@ -1,32 +1,60 @@
-//! PATCH: JSON patches (RFC 6902) and merge patches (RFC 7386).
-//!
-//! A strategic merge patch is accepted where a merge patch means the same: it carries no list
-//! (whose merging depends on the type) and no `$` directive.
+//! PATCH: JSON patches (RFC 6902), merge patches (RFC 7386), and Kubernetes' own [`strategic`]
+//! ones.
 //!
 //! A JSON patch is a small program, which [`json`] runs within bounds.
 
 mod json;
+mod strategic;
+
+pub use json::bytes_of;
+pub use strategic::arrange;
 
 use std::sync::{Arc, OnceLock};
 
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::update::{dry, step};
+use super::apply::Manager;
+use super::update::{dry, step, tracked};
 use super::{Answer, Api, Scope, body, respond};
+use crate::server::kinds::event;
 use crate::server::object;
+use crate::server::schema::Type;
 use crate::server::status::{ApiError, Cause};
+
+/// The media type of what is no patch but an [application](super::apply).
+const APPLY: &str = "application/apply-patch+yaml";
 
 enum Patch {
     Json(json_patch::Patch),
     Merge(Value),
+    Strategic(Map<String, Value>),
 }
 
 impl Api {
     pub(super) async fn patch(&self, scope: Scope, request: Request<Incoming>) -> Answer {
         let media_type = body::media_type(&request);
-        let patch = Patch::parse(&media_type, &body::bytes(request).await?)?;
+        let by = Manager::of(&scope, &request);
+        let body = body::bytes(request).await?;
+        if media_type == APPLY {
+            if scope.options.field_manager.is_none() {
+                return Err(ApiError::BadRequest(
+                    "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is \
+                     required for apply patch"
+                        .into(),
+                ));
+            }
+            return self.apply(scope, by, &body).await;
+        }
+        if scope.options.force {
+            return Err(ApiError::BadRequest(
+                "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified \
+                 for non-apply patch"
+                    .into(),
+            ));
+        }
+        let patch = Patch::parse(&media_type, &body)?;
         // The result is checked where it is made, on the store's side.
         let warnings = Arc::new(OnceLock::new());
         let patched = self
@@ -39,7 +67,7 @@ impl Api {
                     let noted =
                         body::decode(scope.resource, &mut value, scope.options.field_validation)?;
                     warnings.get_or_init(|| noted);
-                    let change = step(scope.subresource, &old, value)?;
+                    let change = tracked(step(scope.subresource, &old, value)?, &old, &by);
                     Ok(dry(scope.options.dry_run, &old, change))
                 }
             })
@@ -62,24 +90,17 @@ impl Patch {
                 Ok(Patch::Json(patch))
             }
             "application/merge-patch+json" => {
-                merge(serde_json::from_slice(body).map_err(unreadable)?)
+                let mut patch = serde_json::from_slice(body).map_err(unreadable)?;
+                event::to_stored(&mut patch);
+                Ok(Patch::Merge(Value::Object(patch)))
             }
-            "application/strategic-merge-patch+json" => {
-                let patch = serde_json::from_slice(body).map_err(unreadable)?;
-                match needs_strategy(&patch) {
-                    false => merge(patch),
-                    true => Err(ApiError::UnsupportedMediaType(
-                        "this strategic merge patch carries a list or a $ directive, which this \
-                         server cannot merge; use application/merge-patch+json or \
-                         application/json-patch+json"
-                            .into(),
-                    )),
-                }
-            }
+            "application/strategic-merge-patch+json" => Ok(Patch::Strategic(
+                serde_json::from_slice(body).map_err(unreadable)?,
+            )),
             _ => Err(ApiError::UnsupportedMediaType(
                 "the body of the request was in an unknown format - accepted media types include: \
                  application/json-patch+json, application/merge-patch+json, \
-                 application/strategic-merge-patch+json"
+                 application/strategic-merge-patch+json, application/apply-patch+yaml"
                     .into(),
             )),
         }
@@ -88,6 +109,15 @@ impl Patch {
     fn apply(self, scope: &Scope, mut value: Value) -> Result<Value, ApiError> {
         match self {
             Patch::Merge(patch) => json_patch::merge(&mut value, &patch),
+            Patch::Strategic(patch) => {
+                strategic::apply(&mut value, patch, Type::of(scope.resource)).map_err(|why| {
+                    ApiError::BadRequest(format!(
+                        "unable to apply the strategic merge patch to {} {:?}: {why}",
+                        scope.resource.qualified(),
+                        scope.name(),
+                    ))
+                })?;
+            }
             Patch::Json(patch) => {
                 json::apply(&mut value, &patch).map_err(|why| ApiError::Invalid {
                     resource: scope.resource,
@@ -96,7 +126,7 @@ impl Patch {
                 })?
             }
         }
-        if json::bytes_of(&value) > body::LIMIT_BYTES {
+        if bytes_of(&value) > body::LIMIT_BYTES {
             return Err(body::too_large());
         }
         body::claim(
@@ -122,53 +152,17 @@ impl Patch {
     }
 }
 
-fn merge(patch: Value) -> Result<Patch, ApiError> {
-    if patch.is_object() {
-        Ok(Patch::Merge(patch))
-    } else {
-        Err(ApiError::BadRequest(
-            "error decoding patch: a merge patch is a JSON object".into(),
-        ))
-    }
-}
-
-fn needs_strategy(patch: &Value) -> bool {
-    match patch {
-        Value::Array(_) => true,
-        Value::Object(map) => map
-            .iter()
-            .any(|(key, value)| key.starts_with('$') || needs_strategy(value)),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_strategic_patch_passes_where_a_merge_patch_means_the_same() {
-        let strategic =
-            |body: &str| Patch::parse("application/strategic-merge-patch+json", body.as_bytes());
-        assert!(strategic(r#"{"metadata":{"labels":{"a":null}}}"#).is_ok());
-        for body in [
-            r#"{"spec":{"containers":[]}}"#,
-            r#"{"metadata":{"labels":{"$patch":"replace"}}}"#,
-        ] {
-            assert_eq!(
-                strategic(body).err().map(|error| error.code()),
-                Some(415),
-                "{body}"
-            );
-        }
-    }
 
     #[test]
     fn what_is_no_patch_is_refused() {
         for (media_type, body, code) in [
             ("application/merge-patch+json", "[]", 400),
             ("application/json-patch+json", "{}", 400),
-            ("application/apply-patch+yaml", "{}", 415),
+            ("application/strategic-merge-patch+json", "[]", 400),
+            ("application/yaml", "{}", 415),
         ] {
             let error = Patch::parse(media_type, body.as_bytes()).err();
             assert_eq!(error.map(|error| error.code()), Some(code), "{media_type}");

@@ -8,6 +8,7 @@ use hyper::body::Bytes;
 use jiff::Timestamp;
 
 use super::negotiate::Form;
+use super::page::Page;
 use super::{Answer, Api, Scope, respond};
 use crate::server::selector::Selector;
 use crate::server::status::ApiError;
@@ -41,35 +42,32 @@ impl Api {
     pub(super) fn list(&self, scope: &Scope, form: Form) -> Answer {
         let selector = scope.selector()?;
         let resource = scope.resource;
-        let (objects, revision) = self
-            .store
-            .list(&resource.prefix(scope.namespace.as_deref()));
-        let selected = objects
-            .into_iter()
-            .filter(|object| selector.matches(object));
+        let page = Page::of(&self.store, scope, &selector)?;
         match form {
             Form::Json => {
                 let head = format!(
-                    r#"{{"kind":"{}List","apiVersion":"{}","metadata":{{"resourceVersion":"{revision}"}},"items":["#,
+                    r#"{{"kind":"{}List","apiVersion":"{}","metadata":{},"items":["#,
                     resource.kind,
                     resource.api_version(),
+                    page.metadata(),
                 );
                 let chunks = Chunks {
                     head,
-                    objects: selected.collect::<Vec<_>>().into_iter(),
+                    objects: page.objects.into_iter(),
                     separator: b"",
                     done: false,
                 };
                 Ok(respond::stream(stream::iter(chunks)))
             }
             Form::Table => {
-                let table = table::render(
+                let mut table = table::render(
                     resource,
-                    selected.map(|object| object.value()).collect(),
-                    &revision.to_string(),
+                    page.objects.iter().map(|object| object.value()).collect(),
+                    &page.revision.to_string(),
                     scope.include_object()?,
                     Timestamp::now(),
                 );
+                table["metadata"] = page.metadata();
                 Ok(respond::value(StatusCode::OK, &table))
             }
         }

@@ -2,14 +2,16 @@
 
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame};
-use hyper::header::{CONTENT_TYPE, HeaderValue, WARNING};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WARNING};
 use hyper::{Response, StatusCode};
 use serde_json::Value;
 
 use super::Body;
 use crate::server::discovery::Document;
+use crate::server::openapi;
 use crate::server::status::ApiError;
 
+const FOR_GOOD: HeaderValue = HeaderValue::from_static("private, immutable, max-age=31536000");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
@@ -25,9 +27,23 @@ pub fn error(error: &ApiError) -> Response<Body> {
     value(status, &error.status())
 }
 
-pub fn document(document: &Document) -> Response<Body> {
+/// A document of discovery. `address` is the query it was asked for with.
+pub fn document(document: &Document, address: Option<&str>) -> Response<Body> {
     match document {
         Document::Json(body) => value(StatusCode::OK, body),
+        Document::Made(body) => {
+            let mut response = json(StatusCode::OK, body.clone());
+            // An address with a hash means these very bytes.
+            if address.is_some_and(|address| address.starts_with("hash=")) {
+                response.headers_mut().insert(CACHE_CONTROL, FOR_GOOD);
+            }
+            response
+        }
+        Document::OpenApi(body) => with_type(
+            StatusCode::OK,
+            HeaderValue::from_static(openapi::v2::MEDIA_TYPE),
+            full(body.clone()),
+        ),
         Document::Text(text) => with_type(
             StatusCode::OK,
             HeaderValue::from_static("text/plain; charset=utf-8"),

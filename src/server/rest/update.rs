@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
+use jiff::Timestamp;
 use serde_json::Value;
 
+use super::apply::{self, Manager};
 use super::{Answer, Api, Scope, body, respond};
 use crate::server::kinds::metadata;
 use crate::server::object;
@@ -16,6 +18,7 @@ use crate::server::store::{Change, StoredObject};
 impl Api {
     pub(super) async fn update(&self, scope: Scope, request: Request<Incoming>) -> Answer {
         let resource = scope.resource;
+        let by = Manager::of(&scope, &request);
         let mut value = body::of(resource, request).await?;
         let warnings = body::decode(resource, &mut value, scope.options.field_validation)?;
         check_names(&scope, &mut value)?;
@@ -23,7 +26,7 @@ impl Api {
             .store
             .write(move |view| {
                 let old = view.get(&scope.key()).ok_or_else(|| scope.not_found())?;
-                let change = step(scope.subresource, &old, value)?;
+                let change = tracked(step(scope.subresource, &old, value)?, &old, &by);
                 Ok(dry(scope.options.dry_run, &old, change))
             })
             .await?;
@@ -34,7 +37,7 @@ impl Api {
 }
 
 /// The object must be the one its URL names.
-fn check_names(scope: &Scope, value: &mut Value) -> Result<(), ApiError> {
+pub(super) fn check_names(scope: &Scope, value: &mut Value) -> Result<(), ApiError> {
     let name = object::name(value);
     if name != scope.name() {
         return Err(ApiError::BadRequest(format!(
@@ -84,6 +87,21 @@ pub(super) fn step(
     finish(resource, &before, new)
 }
 
+/// Notes in the new object who made it.
+pub(super) fn tracked(change: Change, old: &StoredObject, by: &Manager) -> Change {
+    match change {
+        Change::Put {
+            resource,
+            mut value,
+        } => {
+            let now = object::timestamp(Timestamp::now());
+            apply::track(resource, &old.value(), &mut value, by, &now);
+            Change::Put { resource, value }
+        }
+        change => change,
+    }
+}
+
 /// Leaves in `new` only the changes that its subresource is for.
 fn restrict(
     resource: &Resource,
@@ -94,7 +112,13 @@ fn restrict(
     match subresource {
         Some(Subresource::Status) => {
             let mut merged = old.clone();
-            for key in ["labels", "annotations", "finalizers", "resourceVersion"] {
+            for key in [
+                "labels",
+                "annotations",
+                "finalizers",
+                "resourceVersion",
+                "managedFields",
+            ] {
                 object::copy(&mut merged["metadata"], &new["metadata"], key);
             }
             object::copy(&mut merged, &new, "status");

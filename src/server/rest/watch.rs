@@ -12,8 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::negotiate::Form;
 use super::{Answer, Api, Scope, respond};
 use crate::server::random;
+use crate::server::request::{Options, VersionMatch};
 use crate::server::resource::Resource;
 use crate::server::selector::Selector;
+use crate::server::status::ApiError;
 use crate::server::store::{Event, EventKind, Feed, StoredObject, line};
 use crate::server::table::{self, IncludeObject};
 
@@ -29,6 +31,7 @@ impl Api {
         let resource = scope.resource;
         let options = &scope.options;
         let selector = scope.selector()?;
+        check_version_match(options)?;
         let view = EventView {
             resource,
             table: match form {
@@ -38,20 +41,27 @@ impl Api {
         };
         let prefix = resource.prefix(scope.namespace.as_deref());
         let from = options.resource_version.filter(|version| *version > 0);
+        let begins_with_all = options.send_initial_events.unwrap_or(from.is_none());
         let (initial, feed) = match from {
-            Some(from) if !options.send_initial_events => {
-                // A version that is forgotten is told as an event, as kube-apiserver does: client-go and
-                // kube-rs list again after that, and not after an error to the request itself.
+            // A version that is forgotten is told as an event, as kube-apiserver does: client-go and
+            // kube-rs list again after that, and not after an error to the request itself.
+            Some(from) if !begins_with_all => {
                 (Vec::new(), self.store.follow(resource, prefix, from))
             }
             _ => {
                 let (objects, revision) = self.store.list(&prefix);
+                if let Some(asked) = from.filter(|from| *from > revision) {
+                    return Err(ApiError::VersionTooLarge {
+                        asked,
+                        current: revision,
+                    });
+                }
                 let mut lines: Vec<Bytes> = objects
                     .iter()
-                    .filter(|object| selector.matches(object))
+                    .filter(|object| begins_with_all && selector.matches(object))
                     .map(|object| view.object(EventKind::Added, object))
                     .collect();
-                if options.send_initial_events {
+                if options.send_initial_events == Some(true) && options.bookmarks {
                     lines.push(view.bookmark(revision, true));
                 }
                 (lines, self.store.follow(resource, prefix, revision))
@@ -73,6 +83,22 @@ impl Api {
         Ok(respond::stream(
             stream::iter(initial).chain(watch.into_stream()),
         ))
+    }
+}
+
+/// The two go together or not at all, as in Kubernetes.
+fn check_version_match(options: &Options) -> Result<(), ApiError> {
+    let refused = |why: &str| Err(ApiError::BadRequest(why.into()));
+    match (options.send_initial_events, options.version_match) {
+        (None, None) | (Some(_), Some(VersionMatch::NotOlderThan)) => Ok(()),
+        (None, Some(_)) => refused(
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless \
+             sendInitialEvents is provided",
+        ),
+        (Some(_), _) => refused(
+            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting \
+             resourceVersionMatch to NotOlderThan",
+        ),
     }
 }
 

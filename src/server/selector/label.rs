@@ -1,6 +1,9 @@
 //! Label selectors: `app=web,tier in (front,back),!legacy`.
 
+use serde_json::Value;
+
 use crate::server::kinds::names;
+use crate::server::object;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LabelSelector {
@@ -58,10 +61,79 @@ impl LabelSelector {
         }
     }
 
+    /// A selector as objects carry it (`meta/v1 LabelSelector`), or a node selector's term
+    /// (`core/v1 NodeSelectorTerm.matchExpressions`), whose operators are a superset. `None` for an
+    /// operator that does not exist, or a value that does not fit its operator.
+    pub fn of(value: &Value) -> Option<LabelSelector> {
+        let equal = object::pairs(value, "/matchLabels").map(|(key, value)| {
+            Some(Requirement {
+                key: key.to_owned(),
+                operator: Operator::In(vec![value.to_owned()]),
+            })
+        });
+        let expressions = object::list(value, "/matchExpressions")
+            .iter()
+            .map(Requirement::of);
+        let requirements = equal.chain(expressions).collect::<Option<_>>()?;
+        Some(LabelSelector { requirements })
+    }
+
+    /// Whether it selects everything.
+    pub fn is_empty(&self) -> bool {
+        self.requirements.is_empty()
+    }
+
     pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         self.requirements
             .iter()
             .all(|requirement| requirement.operator.holds(label(&requirement.key)))
+    }
+}
+
+impl Requirement {
+    fn of(expression: &Value) -> Option<Requirement> {
+        let values: Vec<String> = object::list(expression, "/values")
+            .iter()
+            .filter_map(|value| value.as_str().map(str::to_owned))
+            .collect();
+        let number = || match values.as_slice() {
+            [value] => value.parse().ok(),
+            _ => None,
+        };
+        let operator = match object::text(expression, "/operator") {
+            "In" if !values.is_empty() => Operator::In(values),
+            "NotIn" if !values.is_empty() => Operator::NotIn(values),
+            "Exists" if values.is_empty() => Operator::Exists,
+            "DoesNotExist" if values.is_empty() => Operator::DoesNotExist,
+            "Gt" => Operator::GreaterThan(number()?),
+            "Lt" => Operator::LessThan(number()?),
+            _ => return None,
+        };
+        Some(Requirement {
+            key: object::text(expression, "/key").to_owned(),
+            operator,
+        })
+    }
+}
+
+impl std::fmt::Display for LabelSelector {
+    /// As `metav1.FormatLabelSelector` spells it in tables.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, Requirement { key, operator }) in self.requirements.iter().enumerate() {
+            if index > 0 {
+                f.write_str(",")?;
+            }
+            match operator {
+                Operator::In(values) if values.len() == 1 => write!(f, "{key}={}", values[0])?,
+                Operator::In(values) => write!(f, "{key} in ({})", values.join(","))?,
+                Operator::NotIn(values) => write!(f, "{key} notin ({})", values.join(","))?,
+                Operator::Exists => f.write_str(key)?,
+                Operator::DoesNotExist => write!(f, "!{key}")?,
+                Operator::GreaterThan(bound) => write!(f, "{key}>{bound}")?,
+                Operator::LessThan(bound) => write!(f, "{key}<{bound}")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -303,6 +375,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_selector_in_an_object_means_what_its_text_means(
+            key in "[a-z]{1,2}", values in prop::collection::vec("[a-c]{1,2}", 1..4),
+            operator in prop::sample::select(vec!["In", "NotIn", "Exists", "DoesNotExist"]),
+            labels in prop::collection::btree_map("[a-z]{1,2}", "[a-c]{1,2}", 0..4),
+        ) {
+            let values = if operator.ends_with("In") { values } else { Vec::new() };
+            let object = serde_json::json!({
+                "matchExpressions": [{"key": key, "operator": operator, "values": values}],
+            });
+            let selector = LabelSelector::of(&object).unwrap();
+            let text = LabelSelector::parse(&selector.to_string()).unwrap();
+            let label = |key: &str| labels.get(key).map(String::as_str);
+            prop_assert_eq!(selector.matches(label), text.matches(label));
+        }
+
         #[test]
         fn anything_parses_or_is_refused(text in "[a-z=!(), <>]{0,40}") {
             let _ = LabelSelector::parse(&text);

@@ -118,7 +118,7 @@ impl Feed {
     }
 }
 
-fn events_after(state: &State, cursor: u64) -> impl Iterator<Item = &Arc<Event>> {
+pub(super) fn events_after(state: &State, cursor: u64) -> impl Iterator<Item = &Arc<Event>> {
     let first = state
         .ring
         .front()

@@ -25,7 +25,7 @@ mod object;
 mod tests;
 mod writer;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
@@ -163,6 +163,48 @@ impl Store {
             objects.map(|(_, object)| object.clone()).collect(),
             state.revision,
         )
+    }
+
+    /// As [`Store::list`], as it was at an earlier revision.
+    ///
+    /// # Errors
+    /// `Expired` if the history does not reach back so far, `VersionTooLarge` if there has been no
+    /// such revision yet.
+    pub fn list_at(
+        &self,
+        resource: &Resource,
+        prefix: &str,
+        revision: u64,
+    ) -> Result<Vec<Arc<StoredObject>>, ApiError> {
+        let state = self.shared.read();
+        if revision > state.revision {
+            return Err(ApiError::VersionTooLarge {
+                asked: revision,
+                current: state.revision,
+            });
+        }
+        let oldest = state.forgotten[resource.ordinal()];
+        if revision < oldest {
+            return Err(ApiError::Expired {
+                asked: revision,
+                oldest,
+            });
+        }
+        let mut objects: BTreeMap<&Arc<str>, &Arc<StoredObject>> =
+            under(&state.objects, prefix).collect();
+        let since = feed::events_after(&state, revision);
+        // The first change since then tells what was there.
+        let mut undone = BTreeSet::new();
+        for event in since.filter(|event| event.object.key.starts_with(prefix)) {
+            let key = &event.object.key;
+            if undone.insert(key) {
+                match &event.previous {
+                    Some(previous) => objects.insert(key, previous),
+                    None => objects.remove(key),
+                };
+            }
+        }
+        Ok(objects.into_values().cloned().collect())
     }
 
     /// Runs `decide` on the writer thread and carries out what it returns. Resolves once that is

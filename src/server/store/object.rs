@@ -26,6 +26,8 @@ pub struct StoredObject {
 /// An owner reference, resolved to where its object is stored.
 pub struct Owner {
     pub uid: Box<str>,
+    /// It is the one that acts on the object (`metav1.GetControllerOf`).
+    pub controller: bool,
     /// `None` for a kind that is not served: nothing is known of such an owner.
     pub key: Option<Box<str>>,
 }
@@ -105,6 +107,14 @@ impl StoredObject {
         self.key.rsplit('/').next().unwrap_or("")
     }
 
+    pub fn controller(&self) -> Option<&Owner> {
+        self.owners.iter().find(|owner| owner.controller)
+    }
+
+    pub fn labels(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.labels.iter().map(|(key, value)| (&**key, &**value))
+    }
+
     pub fn label(&self, key: &str) -> Option<&str> {
         self.labels
             .iter()
@@ -142,6 +152,7 @@ impl Owner {
         });
         Owner {
             uid: object::text(reference, "/uid").into(),
+            controller: reference.get("controller") == Some(&Value::Bool(true)),
             key,
         }
     }

@@ -38,6 +38,15 @@ impl View<'_> {
         }
     }
 
+    /// All objects under a prefix, in no particular order.
+    pub fn list(&self, prefix: &str) -> Vec<Arc<StoredObject>> {
+        let pending = under(self.overlay, prefix).filter_map(|(_, object)| object.clone());
+        let committed = under(&self.state.objects, prefix)
+            .filter(|(key, _)| !self.overlay.contains_key(*key))
+            .map(|(_, object)| object.clone());
+        pending.chain(committed).collect()
+    }
+
     /// Whether anything is stored under the prefix.
     pub fn any(&self, prefix: &str) -> bool {
         under(self.overlay, prefix).any(|(_, object)| object.is_some())

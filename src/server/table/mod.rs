@@ -3,9 +3,11 @@
 //! Columns and cells are those of `pkg/printers/internalversion`, so that a user sees what a real
 //! cluster shows.
 
+pub mod network;
 pub mod node;
 pub mod plain;
 pub mod pod;
+pub mod workload;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -37,6 +39,13 @@ impl Column {
             kind: "string",
             format: "",
             priority: 0,
+        }
+    }
+
+    pub const fn number(name: &'static str) -> Column {
+        Column {
+            kind: "integer",
+            ..Column::text(name)
         }
     }
 
@@ -150,6 +159,15 @@ fn duration(seconds: i64) -> String {
         63_072_000..252_288_000 => two(seconds / YEAR, "y", seconds % YEAR / DAY, "d"),
         _ => format!("{}y", seconds / YEAR),
     }
+}
+
+/// The whole number at `pointer`, or 0, as Go's zero value.
+fn number(value: &Value, pointer: &str) -> Value {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_i64)
+        .unwrap_or(0)
+        .into()
 }
 
 /// `<none>` for an absent text, as Kubernetes prints it.

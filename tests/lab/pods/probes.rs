@@ -1,13 +1,10 @@
-//! Probes: each kind failing and recovering, in real labs.
+//! What comes of probes: readiness, restarts, and waiting for a startup probe.
 
 use serde_json::{Value, json};
 
+use super::{condition, lab};
 use crate::cluster::Cluster;
 use crate::place::eventually;
-
-fn lab() -> Cluster {
-    Cluster::up("restartBackOffScale: 0.001")
-}
 
 /// A container that is well while /tmp/well is there; it comes and goes with words in a volume.
 fn by_command(name: &str, probe: &str, failure: u32) -> Value {
@@ -36,17 +33,6 @@ fn set(cluster: &Cluster, pod: &str, well: bool) {
 
 fn running(cluster: &Cluster, pod: &str) {
     cluster.container(pod, "main", |status| status["state"]["running"].is_object());
-}
-
-fn condition(pod: &Value, kind: &str) -> Value {
-    let conditions = pod["status"]["conditions"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
-    conditions
-        .into_iter()
-        .find(|c| c["type"] == kind)
-        .unwrap_or_default()
 }
 
 #[test]

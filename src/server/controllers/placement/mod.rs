@@ -1,0 +1,239 @@
+//! Which node a pod goes to. Pure: the scheduler's knowledge and its decisions.
+//!
+//! What a node carries is counted as pods come and go, so that a burst of pods costs one look at the
+//! nodes each. Of the nodes that suit a pod the one with the fewest pods is taken.
+
+mod affinity;
+mod needs;
+mod neighbours;
+mod node;
+mod quantity;
+pub mod taint;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::server::kinds::pod;
+use crate::server::object;
+use affinity::Labels;
+use neighbours::{Cluster, Neighbours, Placed};
+use node::{Refusal, Usage, why_nowhere};
+
+pub use needs::Needs;
+pub use node::Node;
+
+/// What the scheduler knows of nodes and pods.
+#[derive(Default)]
+pub struct Placement {
+    nodes: BTreeMap<String, Node>,
+    namespaces: HashMap<String, Labels>,
+    /// Pods that occupy a node.
+    placed: HashMap<Arc<str>, Placed>,
+    /// Those of them that want to be apart from others.
+    loners: BTreeSet<Arc<str>>,
+    /// By node name, also of nodes that are not known (yet).
+    usage: HashMap<String, Usage>,
+    pending: BTreeMap<Arc<str>, Needs>,
+    /// Pending pods that fitted nowhere the last time.
+    unfit: BTreeSet<Arc<str>>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Decision {
+    Bind { pod: Arc<str>, node: String },
+    Unfit { pod: Arc<str>, message: String },
+}
+
+impl Placement {
+    /// A node is as given.
+    pub fn node(&mut self, node: &Value) {
+        let node = Node::of(node);
+        // Heartbeats change nothing here and must not cost a look at every pending pod.
+        if self.nodes.get(&node.name) != Some(&node) {
+            self.nodes.insert(node.name.clone(), node);
+            self.unfit.clear();
+        }
+    }
+
+    pub fn node_gone(&mut self, name: &str) {
+        if self.nodes.remove(name).is_some() {
+            self.unfit.clear();
+        }
+    }
+
+    pub fn forget_nodes(&mut self) {
+        self.nodes.clear();
+        self.unfit.clear();
+    }
+
+    /// A namespace is as given; terms of affinity may select it.
+    pub fn namespace(&mut self, namespace: &Value) {
+        let labels = affinity::labels(namespace);
+        let name = object::name(namespace).to_owned();
+        if self.namespaces.get(&name) != Some(&labels) {
+            self.namespaces.insert(name, labels);
+            self.retry_choosy();
+        }
+    }
+
+    pub fn namespace_gone(&mut self, name: &str) {
+        self.namespaces.remove(name);
+    }
+
+    pub fn forget_pods(&mut self) {
+        self.placed.clear();
+        self.loners.clear();
+        self.usage.clear();
+        self.pending.clear();
+        self.unfit.clear();
+    }
+
+    /// Whether a pod is known to occupy that node, with these labels.
+    pub fn knows<'a>(
+        &self,
+        key: &str,
+        node: &str,
+        mut labels: impl ExactSizeIterator<Item = (&'a str, &'a str)>,
+    ) -> bool {
+        self.placed.get(key).is_some_and(|placed| {
+            let known = &placed.needs.labels;
+            placed.node == node
+                && known.len() == labels.len()
+                && labels.all(|(key, value)| known.get(key).is_some_and(|known| known == value))
+        })
+    }
+
+    /// A pod occupies a node.
+    pub fn pod_placed(&mut self, key: &Arc<str>, node: &str, needs: Needs) {
+        self.pod_left(key);
+        self.pending.remove(key);
+        self.unfit.remove(key);
+        self.usage.entry(node.to_owned()).or_default().add(&needs);
+        if !needs.apart.is_empty() {
+            self.loners.insert(key.clone());
+        }
+        let node = node.to_owned();
+        self.placed.insert(key.clone(), Placed { node, needs });
+        self.retry_choosy();
+    }
+
+    /// A pod has no node yet.
+    pub fn pod_pending(&mut self, key: &Arc<str>, pod: &Value) {
+        let mine = object::text(pod, "/spec/schedulerName") == "default-scheduler"
+            && object::list(pod, "/spec/schedulingGates").is_empty();
+        if !mine || object::is_terminating(pod) || pod::is_finished(pod) {
+            return self.pod_gone(key);
+        }
+        self.pod_left(key);
+        self.pending.insert(key.clone(), Needs::of(pod));
+    }
+
+    /// A pod is gone, or done with its node.
+    pub fn pod_gone(&mut self, key: &Arc<str>) {
+        self.pending.remove(key);
+        self.unfit.remove(key);
+        if self.pod_left(key) {
+            // It may have made room.
+            self.unfit.clear();
+        }
+    }
+
+    fn pod_left(&mut self, key: &Arc<str>) -> bool {
+        let Some(placed) = self.placed.remove(key) else {
+            return false;
+        };
+        self.loners.remove(key);
+        if let Some(usage) = self.usage.get_mut(&placed.node) {
+            usage.remove(&placed.needs);
+            if usage.pods == 0 {
+                self.usage.remove(&placed.node);
+            }
+        }
+        true
+    }
+
+    /// Pods that want to be near others have another chance when others come.
+    fn retry_choosy(&mut self) {
+        let pending = &self.pending;
+        self.unfit
+            .retain(|key| pending.get(key).is_some_and(|needs| needs.near.is_empty()));
+    }
+
+    /// Whether there is anything to decide.
+    pub fn has_open(&self) -> bool {
+        self.pending.len() > self.unfit.len()
+    }
+
+    /// Decides up to `limit` pods. A pod that is bound here counts on its node from now on; call
+    /// [`Placement::pod_pending`] or [`Placement::pod_gone`] where that did not come true.
+    pub fn decide(&mut self, limit: usize) -> Vec<Decision> {
+        let open: Vec<Arc<str>> = self
+            .pending
+            .keys()
+            .filter(|key| !self.unfit.contains(*key))
+            .take(limit)
+            .cloned()
+            .collect();
+        let mut decisions = Vec::new();
+        for pod in open {
+            let Some(needs) = self.pending.get(&pod) else {
+                continue;
+            };
+            decisions.push(match self.best(needs) {
+                Ok(node) => {
+                    let needs = needs.clone();
+                    self.pod_placed(&pod, &node, needs);
+                    Decision::Bind { pod, node }
+                }
+                Err(message) => {
+                    self.unfit.insert(pod.clone());
+                    Decision::Unfit { pod, message }
+                }
+            });
+        }
+        decisions
+    }
+
+    /// The node with the fewest pods; of equal ones the first by name.
+    ///
+    /// # Errors
+    /// Why none suits.
+    fn best(&self, pod: &Needs) -> Result<String, String> {
+        let cluster = Cluster {
+            nodes: &self.nodes,
+            placed: &self.placed,
+            namespaces: &self.namespaces,
+        };
+        let neighbours = Neighbours::of(pod, &cluster, self.loners.iter());
+        let empty = Usage::default();
+        let mut best: Option<(i64, &str)> = None;
+        let mut refusals: Vec<Vec<Refusal>> = Vec::new();
+        for (name, node) in &self.nodes {
+            let usage = self.usage.get(name).unwrap_or(&empty);
+            // A node with more pods is not worth a look.
+            if best.is_some_and(|(fewest, _)| fewest <= usage.pods) {
+                continue;
+            }
+            let refused = match node.refuses(pod) {
+                Some(refusal) => vec![refusal],
+                None => node.is_full_for(pod, usage),
+            };
+            let refused = match refused.is_empty() {
+                true => neighbours.refuse(pod, node).into_iter().collect(),
+                false => refused,
+            };
+            match refused.is_empty() {
+                true => best = Some((usage.pods, name)),
+                false => refusals.push(refused),
+            }
+        }
+        match best {
+            Some((_, name)) => Ok(name.to_owned()),
+            None => Err(why_nowhere(&refusals, pod.preempts)),
+        }
+    }
+}

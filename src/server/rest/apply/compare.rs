@@ -1,0 +1,76 @@
+//! What differs between two states of an object.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::fields::{Fields, Parts, Shape};
+
+/// The fields that changed or came, and those that went.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    pub changed: Fields,
+    pub removed: Fields,
+}
+
+impl Difference {
+    pub fn between(old: &Value, new: &Value, shape: Shape) -> Difference {
+        if old == new {
+            return Difference::default();
+        }
+        match (shape.parts(old), shape.parts(new)) {
+            (Parts::Object(old), Parts::Object(new)) => {
+                let named = |name: &String| format!("f:{name}");
+                let old = old.iter().map(|(name, value)| (named(name), value));
+                let new = new.iter().map(|(name, value)| (named(name), value));
+                Difference::of_parts(old.collect(), new.collect(), |branch| {
+                    shape.field(branch.strip_prefix("f:").unwrap_or(branch))
+                })
+            }
+            (Parts::Elements(old), Parts::Elements(new)) => {
+                Difference::of_parts(old.into_iter().collect(), new.into_iter().collect(), |_| {
+                    shape.element()
+                })
+            }
+            _ => {
+                let mut removed = Fields::of(old, shape);
+                let changed = Fields::of(new, shape);
+                removed.subtract(&changed);
+                Difference { changed, removed }
+            }
+        }
+    }
+
+    fn of_parts(
+        old: BTreeMap<String, &Value>,
+        new: BTreeMap<String, &Value>,
+        shape: impl Fn(&str) -> Shape,
+    ) -> Difference {
+        let mut difference = Difference::default();
+        for (branch, value) in &new {
+            let shape = shape(branch);
+            match old.get(branch) {
+                Some(before) => {
+                    let inner = Difference::between(before, value, shape);
+                    difference.changed.insert(branch, inner.changed);
+                    difference.removed.insert(branch, inner.removed);
+                }
+                None => {
+                    let fields = Fields::of(value, shape);
+                    difference.changed.insert(branch, came(fields, branch));
+                }
+            }
+        }
+        for (branch, value) in old.iter().filter(|(branch, _)| !new.contains_key(*branch)) {
+            let fields = Fields::of(value, shape(branch));
+            difference.removed.insert(branch, came(fields, branch));
+        }
+        difference
+    }
+}
+
+/// An element is a field besides its own fields.
+fn came(mut fields: Fields, branch: &str) -> Fields {
+    fields.member |= !branch.starts_with("f:");
+    fields
+}

@@ -1,0 +1,255 @@
+//! A set of fields of an object, as `managedFields` writes it (`FieldsV1`).
+//!
+//! The set is a tree whose branches are spelt as on the wire: `f:spec` for a field, `k:{…}` for the
+//! list element with these keys, `v:…` for a value of a set. What an object's type calls atomic is one
+//! field, whatever is in it. An object is in the set only through its fields, unless it has none; an
+//! element of a list is in it besides its fields.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::server::schema::{Field, Merge, PLAIN, Type};
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fields {
+    /// This very field is in the set.
+    pub member: bool,
+    pub below: BTreeMap<String, Fields>,
+}
+
+/// How an object's value is made of parts.
+pub enum Parts<'a> {
+    /// Fields, each under its name and of its own type.
+    Object(&'a Map<String, Value>),
+    /// The elements of a list under what they are known by.
+    Elements(Vec<(String, &'a Value)>),
+    /// None that count by themselves.
+    Whole,
+}
+
+/// What is known of the value at hand: of its type, and of the field that it stands in.
+#[derive(Clone, Copy)]
+pub struct Shape {
+    pub of: &'static Type,
+    field: Option<&'static Field>,
+}
+
+impl Shape {
+    pub fn object(of: &'static Type) -> Shape {
+        Shape { of, field: None }
+    }
+
+    pub fn field(self, name: &str) -> Shape {
+        let field = self.of.field(name);
+        Shape {
+            of: field.map_or(&PLAIN, |field| field.of),
+            field,
+        }
+    }
+
+    /// Of an element, where this is a list's.
+    pub fn element(self) -> Shape {
+        Shape::object(self.of)
+    }
+
+    pub fn parts(self, value: &Value) -> Parts<'_> {
+        match value {
+            Value::Object(map) if !self.of.atomic && !map.is_empty() => Parts::Object(map),
+            Value::Array(list) if !list.is_empty() => {
+                self.elements(list).map_or(Parts::Whole, Parts::Elements)
+            }
+            _ => Parts::Whole,
+        }
+    }
+
+    /// `None` for an atomic list, and for one whose elements cannot be told apart.
+    fn elements(self, list: &[Value]) -> Option<Vec<(String, &Value)>> {
+        let elements: Vec<(String, &Value)> = list
+            .iter()
+            .map(|element| Some((self.identity(element)?, element)))
+            .collect::<Option<_>>()?;
+        let mut known: Vec<&str> = elements.iter().map(|(id, _)| id.as_str()).collect();
+        known.sort_unstable();
+        known.dedup();
+        (known.len() == elements.len()).then_some(elements)
+    }
+
+    /// What an element of this list is known by.
+    pub fn identity(self, element: &Value) -> Option<String> {
+        match &self.field?.merge {
+            Merge::Set { .. } => Some(format!("v:{element}")),
+            Merge::Keyed(keyed) if !keyed.keys.is_empty() => {
+                let mut keys = BTreeMap::new();
+                for key in keyed.keys {
+                    let value = match (element.get(key.name), key.default) {
+                        (Some(value), _) => value.clone(),
+                        (None, Some(default)) => default.into(),
+                        (None, None) => return None,
+                    };
+                    keys.insert(key.name, value);
+                }
+                serde_json::to_string(&keys)
+                    .ok()
+                    .map(|keys| format!("k:{keys}"))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Fields {
+    fn leaf() -> Fields {
+        Fields {
+            member: true,
+            below: BTreeMap::new(),
+        }
+    }
+
+    /// All fields of `value`.
+    pub fn of(value: &Value, shape: Shape) -> Fields {
+        match shape.parts(value) {
+            Parts::Whole => Fields::leaf(),
+            Parts::Object(map) => Fields {
+                member: false,
+                below: map
+                    .iter()
+                    .map(|(name, value)| {
+                        (format!("f:{name}"), Fields::of(value, shape.field(name)))
+                    })
+                    .collect(),
+            },
+            Parts::Elements(elements) => Fields {
+                member: false,
+                below: elements
+                    .into_iter()
+                    .map(|(id, value)| {
+                        let mut fields = Fields::of(value, shape.element());
+                        fields.member = true;
+                        (id, fields)
+                    })
+                    .collect(),
+            },
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        !self.member && self.below.is_empty()
+    }
+
+    pub fn insert(&mut self, branch: &str, fields: Fields) {
+        if !fields.is_empty() {
+            self.below.insert(branch.to_owned(), fields);
+        }
+    }
+
+    pub fn add(&mut self, other: &Fields) {
+        self.member |= other.member;
+        for (branch, fields) in &other.below {
+            self.below.entry(branch.clone()).or_default().add(fields);
+        }
+    }
+
+    /// Takes the members of `other` out.
+    pub fn subtract(&mut self, other: &Fields) {
+        self.member &= !other.member;
+        self.below.retain(|branch, fields| {
+            if let Some(other) = other.below.get(branch) {
+                fields.subtract(other);
+            }
+            !fields.is_empty()
+        });
+    }
+
+    pub fn intersection(&self, other: &Fields) -> Fields {
+        let mut common = Fields {
+            member: self.member && other.member,
+            below: BTreeMap::new(),
+        };
+        for (branch, fields) in &self.below {
+            if let Some(other) = other.below.get(branch) {
+                common.insert(branch, fields.intersection(other));
+            }
+        }
+        common
+    }
+
+    /// Takes out a field and all that is in it.
+    pub fn cut(&mut self, path: &[&str]) {
+        match path {
+            [] => {}
+            [last] => {
+                self.below.remove(&format!("f:{last}"));
+            }
+            [first, rest @ ..] => {
+                let branch = format!("f:{first}");
+                if let Some(fields) = self.below.get_mut(&branch) {
+                    fields.cut(rest);
+                    if fields.is_empty() {
+                        self.below.remove(&branch);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The members as people write them: `.spec.containers[name="web"].image`.
+    pub fn paths(&self) -> Vec<String> {
+        let mut paths = Vec::new();
+        self.collect_paths("", &mut paths);
+        paths
+    }
+
+    fn collect_paths(&self, prefix: &str, paths: &mut Vec<String>) {
+        if self.member {
+            paths.push(prefix.to_owned());
+        }
+        for (branch, fields) in &self.below {
+            fields.collect_paths(&format!("{prefix}{}", spell(branch)), paths);
+        }
+    }
+
+    pub fn encode(&self) -> Value {
+        let mut map = Map::new();
+        if self.member && !self.below.is_empty() {
+            map.insert(".".into(), Value::Object(Map::new()));
+        }
+        for (branch, fields) in &self.below {
+            map.insert(branch.clone(), fields.encode());
+        }
+        Value::Object(map)
+    }
+
+    /// What is no set of fields is an empty one, as is a set without a field.
+    pub fn decode(json: &Value) -> Fields {
+        let mut fields = Fields::default();
+        for (branch, below) in json.as_object().into_iter().flatten() {
+            if branch == "." {
+                fields.member = true;
+                continue;
+            }
+            let below = match below.as_object().is_some_and(Map::is_empty) {
+                true => Fields::leaf(),
+                false => Fields::decode(below),
+            };
+            fields.insert(branch, below);
+        }
+        fields
+    }
+}
+
+fn spell(branch: &str) -> String {
+    match branch.split_once(':') {
+        Some(("f", name)) => format!(".{name}"),
+        Some(("k", keys)) => {
+            let keys: Map<String, Value> = serde_json::from_str(keys).unwrap_or_default();
+            let keys: Vec<String> = keys
+                .iter()
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect();
+            format!("[{}]", keys.join(","))
+        }
+        Some(("v", value)) => format!("[={value}]"),
+        _ => format!("[{branch}]"),
+    }
+}

@@ -1,0 +1,19 @@
+//! The CNI plugin, as a container runtime starts it: the real binary, in real
+//! namespaces.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+#[allow(dead_code)]
+#[path = "../lab/place.rs"]
+mod lab;
+
+mod agent;
+mod allocation;
+mod chain;
+mod check;
+mod containerd;
+mod faults;
+mod place;
+mod tidy;
+mod verbs;
