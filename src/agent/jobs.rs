@@ -162,20 +162,23 @@ impl<R: PodRuntime> Jobs<R> {
         });
     }
 
-    /// Take away what pods that are gone left on disk.
+    /// Take away what a pod that is gone left on disk.
     pub fn clear(&mut self, uid: &str) {
-        let uid = uid.to_owned();
-        self.clearing(move |runtime| runtime.clear(&uid));
+        self.clear_these(vec![uid.to_owned()]);
     }
 
-    pub fn clear_all_but(&mut self, uids: BTreeSet<String>) {
-        self.clearing(move |runtime| runtime.clear_all_but(&uids));
+    /// As [`Jobs::clear`], of all pods but these. What there is to take away is found out at
+    /// once: a pod that begins while that is done is not among it.
+    pub fn clear_all_but(&mut self, uids: &BTreeSet<String>) {
+        let left = self.shared.runtime.as_ref().map(|runtime| runtime.left());
+        let left = left.into_iter().flatten();
+        self.clear_these(left.filter(|uid| !uids.contains(uid)).collect());
     }
 
-    fn clearing(&mut self, work: impl FnOnce(&R) + Send + 'static) {
+    fn clear_these(&mut self, uids: Vec<String>) {
         if let Some(runtime) = self.shared.runtime.clone() {
             self.running.spawn_blocking(move || {
-                work(&runtime);
+                uids.iter().for_each(|uid| runtime.clear(uid));
                 None
             });
         }

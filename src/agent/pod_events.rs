@@ -47,7 +47,7 @@ impl<R: PodRuntime> Agent<R> {
                     kept.insert(uid);
                 }
                 kept.extend(self.pods.entries.keys().cloned());
-                self.jobs.clear_all_but(kept);
+                self.jobs.clear_all_but(&kept);
             }
             Change::Gone(uid) if self.pods.knows(&uid) => {
                 self.pods.forget(&uid);
@@ -181,6 +181,8 @@ impl<R: PodRuntime> Agent<R> {
                     Some(tender) if tender.container_id == id => {
                         entry.assign(Some(addresses));
                         entry.unreported = true;
+                        // It may have ended meanwhile, when that was not listened to.
+                        self.jobs.watch(uid, sandbox);
                     }
                     _ => {
                         let container_id = id.to_owned();

@@ -1,6 +1,5 @@
 //! What the agent asks of whoever runs its pods.
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -118,6 +117,6 @@ pub trait PodRuntime: Send + Sync + 'static {
     /// Take away what a pod that is gone left on disk. Blocks. Idempotent.
     fn clear(&self, uid: &str);
 
-    /// Take away what all pods left but these, by uid. Blocks.
-    fn clear_all_but(&self, uids: &BTreeSet<String>);
+    /// The uids of all pods that have something on disk. Blocks, but not for long.
+    fn left(&self) -> Vec<String>;
 }

@@ -26,6 +26,8 @@ use crate::model::NodeName;
 const QUEUE: usize = 256;
 /// How many different ones are remembered for counting up.
 const REMEMBERED: usize = 512;
+/// What a container answered to a probe may be in it; the rest is cut off.
+const LONGEST_MESSAGE_BYTES: usize = 11 << 10;
 const BURST: f64 = 25.0;
 const REFILL: SignedDuration = SignedDuration::from_secs(300);
 
@@ -50,7 +52,9 @@ pub struct Note {
 pub struct Recorder(mpsc::Sender<(About, Note, Timestamp)>);
 
 impl Recorder {
-    pub fn record(&self, about: About, note: Note) {
+    pub fn record(&self, about: About, mut note: Note) {
+        let cut = note.message.floor_char_boundary(LONGEST_MESSAGE_BYTES);
+        note.message.truncate(cut);
         if self.0.try_send((about, note, Timestamp::now())).is_err() {
             tracing::debug!("an event was dropped: too many wait to be written");
         }

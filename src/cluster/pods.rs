@@ -179,7 +179,7 @@ pub async fn report(client: &Client, pod: &PodView, report: &PodReport) -> Resul
         "status": status(pod, report, Timestamp::now()),
     });
     let params = PatchParams::default();
-    match timely(pods.patch_status(&pod.pod.name, &params, &Patch::Merge(patch))).await {
+    match timely(pods.patch_status(&pod.pod.name, &params, &Patch::Strategic(patch))).await {
         Err(error) if !is_not_found(&error) && !is_conflict(&error) => Err(ApiError::request(
             format!("write the status of pod {}", pod.pod),
         )(error)),
@@ -207,11 +207,10 @@ pub async fn delete_pod(client: &Client, pod: &PodName, uid: &str) -> Result<(),
 }
 
 fn status(pod: &PodView, report: &PodReport, now: Timestamp) -> Value {
-    let list = |ips: &[IpAddr]| -> Vec<Value> { ips.iter().map(|ip| json!({"ip": ip})).collect() };
     let mut status = json!({
         "startTime": seconds(report.started),
         "hostIP": report.host_addresses.first(),
-        "hostIPs": list(&report.host_addresses),
+        "hostIPs": whole(&report.host_addresses),
     });
     match &report.state {
         PodState::There {
@@ -219,7 +218,7 @@ fn status(pod: &PodView, report: &PodReport, now: Timestamp) -> Value {
             containers,
         } => {
             status["podIP"] = json!(addresses.first());
-            status["podIPs"] = json!(list(addresses));
+            status["podIPs"] = whole(addresses);
             status["phase"] = json!(containers.phase);
             status["reason"] = json!(containers.reason);
             status["message"] = json!(containers.message);
@@ -227,7 +226,7 @@ fn status(pod: &PodView, report: &PodReport, now: Timestamp) -> Value {
             if !containers.init_containers.is_empty() {
                 status["initContainerStatuses"] = json!(containers.init_containers);
             }
-            status["conditions"] = json!(beside(pod, &containers.conditions));
+            status["conditions"] = json!(conditions(&containers.conditions));
         }
         PodState::Waiting(reason, message) => {
             let condition = |kind: &&str| PodCondition {
@@ -244,7 +243,7 @@ fn status(pod: &PodView, report: &PodReport, now: Timestamp) -> Value {
             let conditions: Vec<PodCondition> = kinds.iter().map(condition).collect();
             status["podIP"] = Value::Null;
             status["podIPs"] = Value::Null;
-            status["conditions"] = json!(beside(pod, &conditions));
+            status["conditions"] = json!(self::conditions(&conditions));
             let waiting = waiting_containers(pod, reason, message);
             status["containerStatuses"] = json!(waiting);
         }
@@ -252,14 +251,24 @@ fn status(pod: &PodView, report: &PodReport, now: Timestamp) -> Value {
     status
 }
 
-/// The conditions that others write, then these.
-fn beside(pod: &PodView, ours: &[PodCondition]) -> Vec<PodCondition> {
-    let all = pod.status().and_then(|status| status.conditions.as_ref());
-    let others = all
-        .into_iter()
-        .flatten()
-        .filter(|other| ours.iter().all(|own| own.type_ != other.type_));
-    others.chain(ours).cloned().collect()
+/// In place of the list that is there, with which a strategic merge patch would merge it.
+fn whole(ips: &[IpAddr]) -> Value {
+    let ips = ips.iter().map(|ip| json!({"ip": ip}));
+    std::iter::once(json!({"$patch": "replace"}))
+        .chain(ips)
+        .collect()
+}
+
+/// Merged with those that others write, by their type. What one does not say (any more) is null.
+fn conditions(ours: &[PodCondition]) -> Vec<Value> {
+    let full = |condition: &PodCondition| {
+        let mut full = json!({"reason": null, "message": null});
+        if let (Some(full), Value::Object(said)) = (full.as_object_mut(), json!(condition)) {
+            full.extend(said);
+        }
+        full
+    };
+    ours.iter().map(full).collect()
 }
 
 /// What is known of its containers, none of which is there.

@@ -8,7 +8,6 @@ pub mod export;
 mod init;
 mod isolate;
 pub mod launch;
-mod remove;
 pub mod state;
 pub mod stop;
 mod supervisor;

@@ -22,9 +22,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::init::Init;
-use super::remove;
 use super::topology::{LabFile, LabName};
 use crate::model::NodeName;
+use crate::pod::remove_tree;
 
 /// For the kernel to take down what a killed PID 1 leaves.
 const DYING: Duration = Duration::from_secs(20);
@@ -357,14 +357,14 @@ impl LabDir {
             Err(source) => return Err(file_error("list", &self.path, source)),
         };
         for entry in entries.flatten().filter(|entry| entry.file_name() != MARK) {
-            remove_tree(&entry.path())?;
+            take_away(&entry.path())?;
         }
-        remove_tree(&self.path)
+        take_away(&self.path)
     }
 
     /// Idempotent.
     pub fn remove_node(&self, node: &NodeName) -> Result<(), StateError> {
-        remove_tree(&self.node(node))
+        take_away(&self.node(node))
     }
 
     fn is_a_labs(&self) -> bool {
@@ -430,8 +430,8 @@ pub fn make_private_dir(path: &Path) -> Result<(), StateError> {
         .map_err(|source| file_error("make", path, source))
 }
 
-fn remove_tree(path: &Path) -> Result<(), StateError> {
-    remove::tree(path).map_err(|source| file_error("remove", path, source))
+fn take_away(path: &Path) -> Result<(), StateError> {
+    remove_tree(path).map_err(|source| file_error("remove", path, source))
 }
 
 /// An open file description's lock (fcntl(2)) and not flock(2): only the

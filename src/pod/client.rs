@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use super::bundle::Bundle;
 use super::find;
+use super::pause::protect_program;
 use super::protocol::{Container, Ended, MAX_LINE, Refusal, Reply, Request};
 use super::{HOST_NETWORK, NO_IPV6, wire};
 
@@ -36,6 +37,21 @@ pub enum PauseError {
 }
 
 impl PauseError {
+    /// The pause process is not there any more.
+    pub fn is_gone(&self) -> bool {
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, UnexpectedEof,
+        };
+        let kinds = [
+            BrokenPipe,
+            ConnectionRefused,
+            ConnectionReset,
+            NotFound,
+            UnexpectedEof,
+        ];
+        matches!(self, PauseError::Io { source, .. } if kinds.contains(&source.kind()))
+    }
+
     /// `None`: it was not the pause process that refused.
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
@@ -69,7 +85,7 @@ pub async fn spawn(pod: &NewPod<'_>) -> io::Result<Child> {
         .stdin(std::process::Stdio::null())
         .stdout(std::process::Stdio::piped())
         .process_group(0);
-    let mut child = spawn_as_first(command).await?;
+    let mut child = spawn_as_first(command, pod.program.to_owned()).await?;
     let mut said = String::new();
     if let Some(out) = &mut child.stdout {
         out.read_to_string(&mut said).await?;
@@ -84,7 +100,7 @@ pub async fn spawn(pod: &NewPod<'_>) -> io::Result<Child> {
 
 /// As process 1 of a new PID namespace. That is a thread's business: its next
 /// child is, and the thread can do nothing else any more (pid_namespaces(7)).
-async fn spawn_as_first(mut command: Command) -> io::Result<Child> {
+async fn spawn_as_first(mut command: Command, program: PathBuf) -> io::Result<Child> {
     let handle = Handle::current();
     let (send, receive) = oneshot::channel();
     std::thread::Builder::new()
@@ -93,6 +109,7 @@ async fn spawn_as_first(mut command: Command) -> io::Result<Child> {
             let _inside = handle.enter();
             let child = unshare(CloneFlags::CLONE_NEWPID)
                 .map_err(io::Error::from)
+                .and_then(|()| protect_program(&program))
                 .and_then(|()| command.spawn());
             // Nobody waits any more: the child is reaped by the runtime.
             let _ = send.send(child);
@@ -332,6 +349,15 @@ impl Talk {
             step: STEP,
             source: error.into(),
         })?;
+        if bytes.len() >= MAX_LINE {
+            let why = format!(
+                "it takes {} bytes to say what is to run, and {MAX_LINE} is the limit; give it \
+                 less environment or a shorter command line",
+                bytes.len()
+            );
+            let refusal = Refusal::Failed;
+            return Err(PauseError::Refused { refusal, why });
+        }
         let mut left = [&bytes, &b"\n"[..]].concat();
         while !left.is_empty() {
             let sent = self.stream.async_io(Interest::WRITABLE, || {

@@ -18,6 +18,7 @@ pub mod plan;
 pub mod probe;
 pub mod programs;
 pub mod protocol;
+mod remove;
 mod runtime;
 mod settings;
 mod wire;
@@ -25,6 +26,7 @@ mod worker;
 
 pub use client::{Attached, Changes, Exec, NewPod, Pause, PauseError, Stdio, spawn};
 pub use find::{FoundSandbox, find_sandbox, find_sandboxes};
+pub use remove::remove_tree;
 pub use runtime::{PauseSandbox, Runtime, pause_program};
 pub use settings::{BackOffScale, ImageSource, NamedImage, Settings, SettingsError};
 

@@ -1,6 +1,5 @@
 //! Sandboxes made of `podnet-pause` processes.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -22,6 +21,7 @@ use super::image::Catalogue;
 use super::life::Pace;
 use super::logs::Shelf;
 use super::plan::{NodeFacts, Policy};
+use super::remove::remove_tree;
 use super::worker::{self, Node};
 use super::{NAME_FILE, NewPod, SOCKET, Settings, client, spawn};
 
@@ -104,12 +104,6 @@ impl Runtime {
             ipv6: config.ranges.has(Family::V6),
             node: Arc::new(node),
         })
-    }
-
-    fn clear_logs(&self, gone: impl Fn(&str) -> bool) {
-        for (path, error) in self.shelf.clear(gone) {
-            warn!("remove {}: {error}", path.display());
-        }
     }
 
     async fn launch(&self, dir: &Path, pod: &PodIdentity) -> io::Result<PauseSandbox> {
@@ -212,29 +206,18 @@ impl PodRuntime for Runtime {
     }
 
     fn clear(&self, uid: &str) {
-        self.clear_logs(|kept| kept == uid);
-        remove_dir(&self.pods_dir.join(uid));
-    }
-
-    fn clear_all_but(&self, uids: &BTreeSet<String>) {
-        self.clear_logs(|uid| !uids.contains(uid));
-        for entry in fs::read_dir(&self.pods_dir).into_iter().flatten().flatten() {
-            let known = entry
-                .file_name()
-                .to_str()
-                .is_some_and(|uid| uids.contains(uid));
-            if !known {
-                remove_dir(&entry.path());
-            }
+        let dir = self.pods_dir.join(uid);
+        let removed = remove_tree(&dir).map_err(|error| (dir, error));
+        let stayed = self.shelf.clear(uid);
+        for (path, error) in stayed.into_iter().chain(removed.err()) {
+            warn!("remove {}: {error}", path.display());
         }
     }
-}
 
-fn remove_dir(dir: &Path) {
-    if let Err(error) = fs::remove_dir_all(dir)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        warn!("remove {}: {error}", dir.display());
+    fn left(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.pods_dir).into_iter().flatten().flatten();
+        let dirs = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        dirs.chain(self.shelf.uids()).collect()
     }
 }
 

@@ -44,7 +44,7 @@ fn size(rows: u16, columns: u16) -> Winsize {
 }
 
 /// Its exit code and output.
-async fn exec(pod: &Place, container: &str, script: &str) -> (i32, String) {
+pub async fn exec(pod: &Place, container: &str, script: &str) -> (i32, String) {
     let (ours, theirs) = pipe();
     let stdin = null();
     let stdio = Stdio::Descriptors([stdin.as_fd(), theirs.as_fd(), theirs.as_fd()]);

@@ -66,3 +66,17 @@ fn a_program_that_is_not_there_is_said_as_such() {
         );
     });
 }
+
+#[test]
+fn more_than_a_request_holds_is_said_as_such() {
+    with_pod(async |pod| {
+        let mut bundle = shell("a", "echo ok");
+        bundle
+            .process
+            .env
+            .push(format!("BIG={}", "x".repeat(1 << 20)));
+        let error = pod.pause.start(&bundle).await.expect_err("too much");
+        assert_eq!(error.refusal(), Some(Refusal::Failed), "{error}");
+        assert!(error.to_string().contains("is the limit"), "{error}");
+    });
+}

@@ -34,12 +34,13 @@ impl Life {
         if attempt != container.next_attempt() {
             return false;
         }
-        let Phase::Starting { before } = &mut container.phase else {
-            return false;
+        let before = match &mut container.phase {
+            Phase::Starting { before } => before.take(),
+            // An earlier agent had it started, and this one's start was refused for that.
+            Phase::Waiting(_) => None,
+            Phase::Running(_) | Phase::Ended(_) => return false,
         };
-        if let Some(before) = before.take() {
-            container.last = Some(before);
-        }
+        container.last = before.or(container.last.take());
         container.restarts = attempt;
         container.ran = true;
         container.pulls = BackOff::default();
@@ -133,13 +134,15 @@ impl Life {
         }
     }
 
-    /// The preStop hook is through and SIGTERM sent.
-    pub fn asked_to_end(&mut self, index: usize, attempt: u32, now: Timestamp) {
+    /// The preStop hook of run `attempt` is through. Answers whether SIGTERM is to be sent
+    /// now: not if the run is over, or has had it because the hook took too long.
+    pub fn hook_over(&mut self, index: usize, attempt: u32, now: Timestamp) -> bool {
         let running = self.run_mut(index, attempt);
-        if let Some(stop) = running.and_then(|running| running.stop.as_mut()) {
-            stop.asked = true;
-            stop.by = stop.by.max(now);
-        }
+        let Some(stop) = running.and_then(|running| running.stop.as_mut()) else {
+            return false;
+        };
+        stop.by = stop.by.max(now);
+        !std::mem::replace(&mut stop.asked, true)
     }
 
     /// It has to end: a probe or its postStart hook failed. Its restart policy says what

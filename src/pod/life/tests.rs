@@ -443,3 +443,63 @@ fn a_new_sandbox_counts_as_a_restart() {
         .and_then(|last| last.terminated);
     assert_eq!(last.map(|end| end.exit_code), Some(137));
 }
+
+/// A pod of one container, and its life when that has begun its first run.
+fn begun(hooks: bool) -> (Wanted, Life, Timestamp) {
+    let pod = pod("Always", &[], &[container("a", false, false, hooks)], None);
+    let wanted = Wanted::of(&pod, Pace::new(1.0));
+    let now = Timestamp::UNIX_EPOCH;
+    let found = [resume::Found::default()];
+    let mut life = Life::resume(&wanted, &found, now, now, |_, _, _| {
+        unreachable!("nothing is there")
+    });
+    life.next(&wanted, now);
+    life.volumes_prepared();
+    assert_eq!(life.next(&wanted, now).0, [Action::Start(0)]);
+    (wanted, life, now)
+}
+
+#[test]
+fn a_hook_that_outlives_its_run_ends_no_later_one() {
+    let (wanted, mut life, now) = begun(true);
+    life.started(&wanted, 0, 0, now);
+    assert!(life.condemn(&wanted, 0, 0, now + SignedDuration::from_secs(30)));
+    life.ended(
+        0,
+        Terminated {
+            attempt: 0,
+            exit_code: 1,
+            signal: None,
+            reason: "Error".to_owned(),
+            message: None,
+            started_at: Some(now),
+            finished_at: now,
+            again: false,
+        },
+    );
+    assert_eq!(life.next(&wanted, now).0, [Action::Start(0)]);
+    life.started(&wanted, 0, 1, now);
+    assert!(!life.hook_over(0, 0, now), "the new run is left alone");
+    assert!(life.condemn(&wanted, 0, 1, now));
+    assert!(
+        life.hook_over(0, 1, now),
+        "its own hook has it asked to end"
+    );
+    assert!(!life.hook_over(0, 1, now), "once");
+}
+
+/// An agent is killed while the pod starts a container; the next one asks for that again.
+#[test]
+fn a_run_that_an_earlier_agent_began_is_taken_over() {
+    let (wanted, mut life, now) = begun(false);
+    life.refused(
+        &wanted,
+        0,
+        now,
+        "RunContainerError",
+        "it runs already".to_owned(),
+    );
+    assert!(life.started(&wanted, 0, 0, now));
+    assert_eq!(life.phase(&wanted), "Running");
+    assert_eq!(life.next(&wanted, now).0, []);
+}

@@ -9,6 +9,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use crate::model::PodName;
+use crate::pod::remove::remove_tree;
 
 /// In the pod's directory.
 const LINK: &str = "logs";
@@ -37,19 +38,27 @@ impl Shelf {
         }
     }
 
-    /// Takes away the logs of pods whose uid is `gone`; each that stays is told with why.
-    pub fn clear(&self, gone: impl Fn(&str) -> bool) -> Vec<(PathBuf, io::Error)> {
-        let mut stayed = Vec::new();
-        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let uid = name.to_str().and_then(|name| name.rsplit('_').next());
-            if uid.is_some_and(&gone)
-                && let Err(error) = fs::remove_dir_all(entry.path())
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                stayed.push((entry.path(), error));
-            }
-        }
-        stayed
+    /// Whose logs are here, by uid; some more than once.
+    pub fn uids(&self) -> impl Iterator<Item = String> {
+        self.places()
+            .filter_map(|place| Some(uid(&place)?.to_owned()))
     }
+
+    /// Takes away the logs of a pod; each that stays is told with why.
+    pub fn clear(&self, of: &str) -> Vec<(PathBuf, io::Error)> {
+        let its = self.places().filter(|place| uid(place) == Some(of));
+        its.filter_map(|place| Some((remove_tree(&place).err()?, place)))
+            .map(|(error, place)| (place, error))
+            .collect()
+    }
+
+    fn places(&self) -> impl Iterator<Item = PathBuf> {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path())
+    }
+}
+
+/// Neither names nor namespaces have a `_`.
+fn uid(place: &Path) -> Option<&str> {
+    place.file_name()?.to_str()?.rsplit('_').next()
 }

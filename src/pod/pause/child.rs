@@ -6,29 +6,30 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sched::{CloneFlags, setns};
-use nix::sys::stat::{Mode, umask};
+use nix::sys::stat::{self, umask};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, execve};
-use rustix::fs::{FileType, Gid, Uid, fchown, fstat};
-use rustix::process::{chdir, ioctl_tiocsctty, setsid};
+use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, fchown, fstat, openat2};
+use rustix::process::{fchdir, ioctl_tiocsctty, setsid};
 
 use crate::pod::bundle::{Bundle, Process};
 use crate::pod::protocol::Reply;
 use crate::pod::wire;
 
+use super::inside::{Kind, find, find_or_make};
 use super::mounts;
 use super::root::NewRoot;
 use super::step::{StartError, Step};
 use super::sys;
 use super::user::{assume, become_user};
+
+/// Where a terminal is made (devpts, `newinstance`).
+const TERMINALS: &str = "/dev/pts/ptmx";
 
 /// A program's first three descriptors.
 pub enum Stdio {
@@ -70,7 +71,7 @@ pub fn run(place: &Place<'_>, stdio: Stdio, report: &OwnedFd) -> ! {
 fn start(place: &Place<'_>, stdio: Stdio, report: &OwnedFd) -> Result<Infallible, StartError> {
     sys::reset_signals().step("reset the signals")?;
     setsid().step("start a session")?;
-    umask(Mode::from_bits_truncate(0o022));
+    umask(stat::Mode::from_bits_truncate(0o022));
     match place {
         Place::New {
             bundle,
@@ -108,7 +109,6 @@ fn start(place: &Place<'_>, stdio: Stdio, report: &OwnedFd) -> Result<Infallible
 }
 
 fn make_directory(root: &NewRoot, path: &Path) -> Result<(), StartError> {
-    use super::inside::{Kind, find_or_make};
     let made = find_or_make(root.fd(), path, Kind::Directory).map(drop);
     made.step(format_args!(
         "make the working directory {}",
@@ -116,8 +116,11 @@ fn make_directory(root: &NewRoot, path: &Path) -> Result<(), StartError> {
     ))
 }
 
+/// This process still sees what the container does not: no link that the container may have
+/// put there leads it through /proc to a directory of somebody else's.
 fn enter_directory(path: &Path) -> Result<(), StartError> {
-    chdir(path).step(format_args!(
+    let entered = find(CWD, path).and_then(fchdir);
+    entered.step(format_args!(
         "enter the working directory {}",
         path.display()
     ))
@@ -166,18 +169,13 @@ fn rustix_isatty(descriptor: impl AsFd) -> bool {
     nix::unistd::isatty(descriptor).unwrap_or(false)
 }
 
-/// Whatever /dev/ptmx is in the container, it is used only if it is one.
+/// Of the container's own terminals, whatever it has put at `/dev/ptmx`.
 fn terminal(report: &OwnedFd) -> Result<[OwnedFd; 3], StartError> {
     let what = "make a terminal";
-    let ours = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).step(what)?;
-    grantpt(&ours).and_then(|()| unlockpt(&ours)).step(what)?;
-    let name = ptsname_r(&ours).step(what)?;
-    let theirs: OwnedFd = fs::File::options()
-        .read(true)
-        .write(true)
-        .open(name)
-        .step(what)?
-        .into();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+    let ours = openat2(CWD, TERMINALS, flags, Mode::empty(), how).step(what)?;
+    let theirs = sys::terminal_peer(&ours).step(what)?;
     ioctl_tiocsctty(&theirs).step("take the terminal")?;
     wire::send(report, b"terminal", &[ours.as_fd()]).step("hand over the terminal")?;
     let copies = || Ok([theirs.try_clone()?, theirs.try_clone()?]);

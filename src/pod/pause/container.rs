@@ -18,6 +18,7 @@ use crate::pod::protocol;
 use super::child::Stdio;
 use super::lines::{Lines, Stream};
 use super::log::Log;
+use super::root::null;
 use super::step::{StartError, Step};
 
 /// What is still read of a container that has ended; pipes hold less unless
@@ -89,7 +90,7 @@ impl Running {
             running.stdin = Some(ours);
             theirs
         } else {
-            fs::File::open("/dev/null").step(what)?.into()
+            null().step(what)?
         };
         let stdout = running.output(Stream::Stdout).step(what)?;
         let stderr = running.output(Stream::Stderr).step(what)?;
@@ -112,10 +113,15 @@ impl Running {
         Ok(())
     }
 
+    /// What will be its program is `pid`. Once that is known to run it may be over already,
+    /// and then nobody could tell any more what it left behind.
+    pub fn forked(&mut self, pid: i32) {
+        self.mount_namespace = mount_namespace(pid);
+    }
+
     /// Its program runs as `pid`.
     pub fn started(&mut self, pid: i32, terminal: Option<OwnedFd>) -> Result<(), StartError> {
         self.pidfd = super::launch::pidfd(pid).ok();
-        self.mount_namespace = mount_namespace(pid);
         if let Some(terminal) = terminal {
             let what = "take the terminal";
             self.read_from(terminal.try_clone().step(what)?, Stream::Stdout)

@@ -18,6 +18,7 @@ mod lines;
 mod log;
 mod mounts;
 mod pod;
+mod program;
 mod root;
 mod serve;
 mod start;
@@ -27,6 +28,7 @@ mod user;
 
 use step::Step;
 
+pub use program::protect_program;
 pub use start::Arguments;
 pub use step::StartError;
 

@@ -1,6 +1,7 @@
 //! What the pause process knows of its pod, and what requests do to it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path};
 
@@ -22,6 +23,7 @@ use super::dial::{Dial, Dialled, dial};
 use super::launch::{Launch, Report, What};
 use super::lines::Stream;
 use super::mounts;
+use super::root::{is_null, null};
 use super::start::shared_memory;
 use super::step::StartError;
 use super::user::{IdMap, needs_namespace};
@@ -201,7 +203,7 @@ impl Pod {
             return Err((Refusal::Running, format!("container {name} runs already")));
         }
         let own_users = needs_namespace(&bundle.process.user, &self.users, &self.groups);
-        let (running, stdio) =
+        let (mut running, stdio) =
             super::container::Running::new(bundle, own_users).map_err(refused)?;
         let mut namespaces = CloneFlags::CLONE_NEWNS;
         if bundle.pids == PidNamespace::Own {
@@ -213,6 +215,7 @@ impl Pod {
             tty_group: mounts::tty_group(&self.groups),
         };
         let (pid, report) = Launch::fork(&place, stdio, namespaces).map_err(refused)?;
+        running.forked(pid);
         let what = What::Container {
             name: name.clone(),
             attempt: bundle.attempt,
@@ -241,7 +244,9 @@ impl Pod {
         let first = running.pidfd.as_ref().ok_or_else(gone)?;
         let stdio = match (tty, <[OwnedFd; 3]>::try_from(given)) {
             (true, _) => Stdio::Terminal,
-            (false, Ok(descriptors)) => Stdio::Descriptors(descriptors),
+            (false, Ok(descriptors)) => Stdio::Descriptors(
+                harmless(descriptors).map_err(|error| (Refusal::Failed, error.to_string()))?,
+            ),
             (false, Err(given)) => {
                 let why = format!("exec wants 3 descriptors, not {}", given.len());
                 return Err((Refusal::Failed, why));
@@ -541,6 +546,16 @@ impl Pod {
         }
         self.changed(&status);
     }
+}
+
+/// The agent's /dev/null is the machine's: whoever has it could change its mode.
+fn harmless(descriptors: [OwnedFd; 3]) -> io::Result<[OwnedFd; 3]> {
+    let [stdin, stdout, stderr] = descriptors;
+    let replaced = |fd: OwnedFd| match is_null(&fd)? {
+        true => null(),
+        false => Ok(fd),
+    };
+    Ok([replaced(stdin)?, replaced(stdout)?, replaced(stderr)?])
 }
 
 fn refused(error: StartError) -> (Refusal, String) {

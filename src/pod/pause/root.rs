@@ -29,6 +29,7 @@ use super::sys::{self, NODEV, RDONLY};
 /// In the pod's directory: where each container's child mounts its own tmpfs.
 pub const SCRATCH: &str = "scratch";
 const ROOT: &str = "scratch/root";
+const NULL: &str = "/dev/null";
 /// Never looked into by [`NewRoot::piecewise`]: mounted anew in every container.
 const MOUNTED_ANEW: [&str; 3] = ["/proc", "/sys", "/dev"];
 /// How deep mounts of the machine's are looked for.
@@ -246,9 +247,31 @@ pub fn tmpfs(target: impl AsRef<Path>, options: &std::ffi::CStr) -> Result<(), E
     )
 }
 
-/// A copy of a machine's device, which works whatever flags this mount has.
+/// A copy of a machine's device. Read-only, it can be written to as before, but its
+/// mode and owner, which are the machine's, stay (mount(2), `MS_RDONLY`).
 pub fn device(name: &str) -> io::Result<OwnedFd> {
-    Ok(copy_of(&format!("/dev/{name}"))?)
+    let copy = copy_of(&format!("/dev/{name}"))?;
+    sys::restrict_mount(&copy, RDONLY, false)?;
+    Ok(copy)
+}
+
+/// Has [`null`] give the protected copy, in the mount namespace of the caller.
+pub fn protect_null() -> io::Result<()> {
+    Ok(attach(device("null")?, open_raw(Path::new(NULL))?)?)
+}
+
+/// What a container may have as a standard stream; after [`protect_null`].
+pub fn null() -> io::Result<OwnedFd> {
+    let file = fs::File::options().read(true).write(true).open(NULL)?;
+    Ok(file.into())
+}
+
+/// Whether it is the machine's /dev/null, by whatever mount.
+pub fn is_null(fd: impl AsFd) -> io::Result<bool> {
+    let found = rustix::fs::fstat(fd)?;
+    let kind = rustix::fs::FileType::from_raw_mode(found.st_mode);
+    let device = rustix::fs::makedev(1, 3);
+    Ok(kind == rustix::fs::FileType::CharacterDevice && found.st_rdev == device)
 }
 
 /// An overlay that is attached nowhere. `number` tells its upper layer from others.

@@ -16,7 +16,7 @@ use crate::kernel::linux::disable_ipv6;
 use crate::pod::{HOST_NETWORK, NO_IPV6, SOCKET};
 
 use super::mounts::SHM;
-use super::root::{SCRATCH, tmpfs};
+use super::root::{SCRATCH, protect_null, tmpfs};
 use super::step::{StartError, Step};
 
 /// What containers of one pod share in memory, as in Docker.
@@ -85,6 +85,7 @@ fn namespaces(arguments: &Arguments) -> Result<(), StartError> {
     unshare(namespaces).step("make namespaces")?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).step("make the mounts private")?;
+    protect_null().step("protect /dev/null")?;
     // Of this PID namespace: what containers leave behind is found in it.
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount("proc", "/proc", "proc", flags, None).step("mount /proc")?;

@@ -1,7 +1,7 @@
 //! The system calls that no library wraps: all of the pause process' `unsafe`.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -60,6 +60,20 @@ pub fn reset_signals() -> io::Result<()> {
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
     Ok(SigSet::empty().thread_set_mask()?)
+}
+
+/// The other side of a pseudo-terminal, unlocked (ioctl_tty(2), `TIOCGPTPEER`): without
+/// a name that somebody could have put something else under.
+pub fn terminal_peer(terminal: impl AsFd) -> Result<OwnedFd, Errno> {
+    let fd = terminal.as_fd().as_raw_fd();
+    let unlocked: libc::c_int = 0;
+    // SAFETY: the number that is read lives through the call.
+    Errno::result(unsafe { libc::ioctl(fd, libc::TIOCSPTLCK, &raw const unlocked) })?;
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: the flags are a number, and what comes back is one.
+    let peer = Errno::result(unsafe { libc::ioctl(fd, libc::TIOCGPTPEER, flags) })?;
+    // SAFETY: the descriptor is new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(peer) })
 }
 
 /// Everything but the standard three closes at the next execve.

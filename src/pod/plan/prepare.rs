@@ -134,7 +134,9 @@ fn is_unmapped(error: &io::Error) -> bool {
 
 /// In place: a running container has the file itself mounted, not its name.
 fn file(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
-    if fs::read(path).is_ok_and(|there| there == contents) {
+    // The length first: a container may have written there without end.
+    let as_long = fs::metadata(path).is_ok_and(|there| there.len() == contents.len() as u64);
+    if as_long && fs::read(path).is_ok_and(|there| there == contents) {
         return Ok(());
     }
     let mut options = OpenOptions::new();

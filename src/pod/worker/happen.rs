@@ -97,7 +97,11 @@ impl Worker {
                     self.condemn(index, attempt, None, "failed postStart hook");
                 }
             },
-            Done::AskedToEnd { index, attempt } => self.life.asked_to_end(index, attempt, now),
+            Done::PreStop { index, attempt } => {
+                if self.life.hook_over(index, attempt, now) {
+                    self.signal(index, hooks::TERM);
+                }
+            }
             Done::Signalled | Done::Refreshed(Ok(())) => {}
             Done::Refreshed(Err(failure)) => self.notes.mount_failed(&failure.message),
         }

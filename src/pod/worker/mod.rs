@@ -20,7 +20,7 @@ mod programs;
 mod start;
 
 use std::panic::resume_unwind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +46,9 @@ use start::{Made, Refused};
 const LULL: Duration = Duration::from_millis(100);
 /// How old what volumes show of the API may get (the kubelet's syncFrequency).
 const REFRESH: Duration = Duration::from_secs(60);
+/// Until a sandbox that cannot be reached is tried again: descriptors may be short. One
+/// that has ended is its agent's business.
+const REACH_AGAIN: Duration = Duration::from_secs(1);
 /// Verdicts of probes that may wait to be seen.
 const VERDICTS: usize = 8;
 
@@ -69,8 +72,8 @@ enum Done {
         attempt: u32,
         result: Result<(), String>,
     },
-    /// The preStop hook is through, and SIGTERM was sent.
-    AskedToEnd {
+    /// The hook is through, however it went.
+    PreStop {
         index: usize,
         attempt: u32,
     },
@@ -103,17 +106,32 @@ struct Worker {
 
 /// Tend the containers of the pod in `dir` until that is over.
 pub async fn tend(node: Arc<Node>, dir: PathBuf, tending: Tending) {
-    let pause = match Pause::connect(&dir) {
-        Ok(pause) => Arc::new(pause),
-        Err(error) => return warn!("pod in {}: {error}", dir.display()),
-    };
-    let (there, changes) = match pause.watch().await {
-        Ok(watch) => watch,
-        Err(error) => return warn!("pod in {}: {error}", dir.display()),
+    let mut tending = tending;
+    let (pause, there, changes) = loop {
+        let error = match reach(&dir).await {
+            Ok(reached) => break reached,
+            Err(error) => error,
+        };
+        warn!("pod in {}: {error}", dir.display());
+        tokio::select! {
+            () = tokio::time::sleep(REACH_AGAIN) => {}
+            // The agent has another sandbox for it, or none.
+            () = no_more(&mut tending) => return,
+        }
     };
     let (verdicts, heard) = mpsc::channel(VERDICTS);
     let worker = Worker::new(node, dir, pause, tending, &there, verdicts);
     worker.run(changes, heard).await;
+}
+
+async fn reach(dir: &Path) -> Result<(Arc<Pause>, Vec<protocol::Container>, Changes), PauseError> {
+    let pause = Pause::connect(dir)?;
+    let (there, changes) = pause.watch().await?;
+    Ok((Arc::new(pause), there, changes))
+}
+
+async fn no_more(tending: &mut Tending) {
+    while tending.assignment.changed().await.is_ok() {}
 }
 
 impl Worker {
@@ -268,18 +286,18 @@ impl Worker {
     /// The preStop hook, then SIGTERM.
     fn stop(&mut self, index: usize) {
         let attempt = self.life.containers[index].restarts;
-        let hook = self.hook(index, |hooks| hooks.pre_stop.as_ref());
+        let Some(hook) = self.hook(index, |hooks| hooks.pre_stop.as_ref()) else {
+            self.life.hook_over(index, attempt, Timestamp::now());
+            return self.signal(index, hooks::TERM);
+        };
         let pause = Arc::clone(&self.pause);
         let name = self.wanted.containers[index].name.clone();
         let notes = self.notes.clone();
         self.jobs.spawn(async move {
-            if let Some(hook) = hook
-                && let Err(why) = hooks::run(hook, &pause, &name).await
-            {
+            if let Err(why) = hooks::run(hook, &pause, &name).await {
                 notes.hook_failed(&name, "FailedPreStopHook", "PreStopHook", &why);
             }
-            hooks::signal(&pause, &name, hooks::TERM).await;
-            Done::AskedToEnd { index, attempt }
+            Done::PreStop { index, attempt }
         });
     }
 
@@ -359,8 +377,4 @@ async fn sleep_until(due: Option<Instant>) {
         Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,
     }
-}
-
-fn is_gone(error: &PauseError) -> bool {
-    matches!(error, PauseError::Io { .. })
 }

@@ -63,6 +63,8 @@ pub struct Probes {
     attempt: u32,
     /// The startup probe passed, or there is none.
     passed: bool,
+    /// Where they ask.
+    address: Option<IpAddr>,
     /// They end when this is dropped.
     _tasks: JoinSet<()>,
 }
@@ -91,14 +93,16 @@ impl Worker {
                 continue;
             };
             let (attempt, passed, at) = (container.restarts, running.passed, running.at);
-            let as_it_should = self.probes[index]
-                .as_ref()
-                .is_some_and(|probes| probes.attempt == attempt && probes.passed == passed);
+            let address = self.address();
+            let as_it_should = self.probes[index].as_ref().is_some_and(|probes| {
+                (probes.attempt, probes.passed, probes.address) == (attempt, passed, address)
+            });
             if !as_it_should {
                 let _tasks = self.begin_probes(index, attempt, passed, at);
                 self.probes[index] = Some(Probes {
                     attempt,
                     passed,
+                    address,
                     _tasks,
                 });
             }

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 
 use super::notes::Notes;
-use super::{Node, files, is_gone, spec};
+use super::{Node, files, spec};
 use crate::cluster::{self, ConfigMapView};
 use crate::pod::client::{Pause, PauseError};
 use crate::pod::image::{Image, ImageError};
@@ -160,7 +160,7 @@ pub async fn start(scene: Scene, index: usize, attempt: u32) -> Result<Made, Ref
                 at,
             })
         }
-        Err(error) if is_gone(&error) => Err(Refused::Gone),
+        Err(error) if error.is_gone() => Err(Refused::Gone),
         Err(PauseError::Refused {
             refusal: Refusal::NoSuchProgram,
             why,

@@ -86,7 +86,7 @@ fn what_is_told_to_end_ends_in_order_its_hook_first_and_sidecars_last() {
     let out = |what: &str| json!([{"name": "v", "mountPath": what}]);
     let note = |what: &str| {
         sh(&format!(
-            "trap 'echo {what} >> /v/order; exit 0' TERM; while :; do sleep 0.05; done"
+            "trap 'echo {what} >> /v/order; exit 0' TERM; : > /v/{what}; while :; do sleep 0.05; done"
         ))
     };
     let keep = tempfile::tempdir().expect("a directory");
@@ -108,6 +108,11 @@ fn what_is_told_to_end_ends_in_order_its_hook_first_and_sidecars_last() {
     let order = cluster.pod_dir("orderly").join("volumes/v/order");
     // The directory goes with the pod: a second name keeps the file.
     let kept = keep.path().join("order");
+    // Before it has its trap, a process 1 takes no notice of SIGTERM.
+    let ready = |name: &&str| order.with_file_name(name).exists();
+    eventually("all listen to SIGTERM", || {
+        ["main", "s1", "s2"].iter().all(ready).then_some(())
+    });
     fs::write(&order, "").expect("written");
     fs::hard_link(&order, &kept).expect("kept");
     cluster.delete("orderly", None);
