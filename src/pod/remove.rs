@@ -117,7 +117,7 @@ mod tests {
         fs::create_dir_all(&shut).expect("made");
         fs::write(shut.join("file"), "").expect("written");
         for dir in [&shut, &tree.join("shut")] {
-            fs::set_permissions(dir, fs::Permissions::from_mode(0)).expect("shut");
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o0)).expect("shut");
         }
         // Deeper than descriptors go, and than a path is long.
         let mut at = directory(CWD, &tree).expect("opened");

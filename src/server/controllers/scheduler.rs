@@ -19,6 +19,7 @@ use crate::server::rest::bind;
 use crate::server::status::ApiError;
 use crate::server::store::{Change, EventKind, Store, StoredObject};
 
+const COMPONENT: &str = "default-scheduler";
 /// Pods decided before the next look at what has changed: a few commits' worth.
 const ROUND: usize = 512;
 
@@ -130,7 +131,7 @@ fn see_pod(placement: &mut Placement, pod: &StoredObject) {
 async fn carry_out(store: &Store, decision: Decision) -> Option<Arc<str>> {
     match decision {
         Decision::Bind { pod, node } => {
-            let key = pod.clone();
+            let (key, to) = (pod.clone(), node.clone());
             let bound = store
                 .write(move |view| {
                     let current = view.get(&key).ok_or_else(|| gone(&key))?;
@@ -140,7 +141,18 @@ async fn carry_out(store: &Store, decision: Decision) -> Option<Arc<str>> {
                     bind(&current, &node)
                 })
                 .await;
-            note("bind a pod", bound).is_none().then_some(pod)
+            let Some(bound) = note("bind a pod", bound) else {
+                return Some(pod);
+            };
+            let (namespace, name) = (bound.namespace(), bound.name());
+            let record = Record {
+                kind: "Normal",
+                reason: "Scheduled",
+                message: format!("Successfully assigned {namespace}/{name} to {to}"),
+                component: COMPONENT,
+            };
+            event_record::record(store, &bound, record).await;
+            None
         }
         Decision::Unfit { pod, message } => {
             report_unfit(store, &pod, message).await;
@@ -180,7 +192,7 @@ async fn report_unfit(store: &Store, key: &Arc<str>, message: String) {
             kind: "Warning",
             reason: "FailedScheduling",
             message,
-            component: "default-scheduler",
+            component: COMPONENT,
         };
         event_record::record(store, &pod, record).await;
     }
