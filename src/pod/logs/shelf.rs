@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use crate::model::PodName;
 use crate::pod::remove::remove_tree;
 
+/// limits.h
+const NAME_MAX: usize = 255;
 /// In the pod's directory.
 const LINK: &str = "logs";
 
@@ -28,9 +30,7 @@ impl Shelf {
     /// Has the logs of the pod in `pod_dir` kept here. Those that are in there already stay
     /// there. Idempotent.
     pub fn keep(&self, pod: &PodName, uid: &str, pod_dir: &Path) -> io::Result<()> {
-        let place = self
-            .dir
-            .join(format!("{}_{}_{uid}", pod.namespace, pod.name));
+        let place = self.dir.join(name(pod, uid));
         fs::create_dir_all(&place)?;
         match symlink(&place, pod_dir.join(LINK)) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
@@ -61,4 +61,25 @@ impl Shelf {
 /// Neither names nor namespaces have a `_`.
 fn uid(place: &Path) -> Option<&str> {
     place.file_name()?.to_str()?.rsplit('_').next()
+}
+
+/// A file's name has 255 bytes at most, a pod's alone 253: it is cut, and the uid tells it from others.
+fn name(pod: &PodName, uid: &str) -> String {
+    let end = format!("_{uid}");
+    let whole = format!("{}_{}", pod.namespace, pod.name);
+    let cut = whole.get(..NAME_MAX.saturating_sub(end.len()));
+    format!("{}{end}", cut.unwrap_or(&whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_of_names_has_a_place_and_keeps_its_uid() {
+        let pod = PodName::new(&"n".repeat(63), &"p".repeat(253));
+        let name = name(&pod, "0-1");
+        assert_eq!(name.len(), NAME_MAX);
+        assert_eq!(uid(Path::new(&name)), Some("0-1"));
+    }
 }
