@@ -260,18 +260,22 @@ pub fn everything(pod: Option<&Pod>) -> String {
         Some(pod) => pod.sh(command),
         None => sh(command),
     };
-    // Some lines and figures move by themselves.
+    // Some lines and figures move by themselves; whether a link has a carrier is seen a moment
+    // after it has one.
+    const CARRIER: [&str; 4] = ["NO-CARRIER,", ",LOWER_UP", " linkdown", ",M-DOWN"];
     let stays = |line: &&str| !line.contains("fe80::") && !line.contains("ff02::");
     let still = |line: &str| {
         let mut words = line.split_whitespace();
         let mut kept = String::new();
         while let Some(word) = words.next() {
-            match word.ends_with("_timer") {
+            match word.ends_with("_timer") || word == "state" {
                 true => drop(words.next()),
                 false => kept.extend([word, " "]),
             }
         }
-        kept
+        CARRIER
+            .iter()
+            .fold(kept, |line, word| line.replace(word, ""))
     };
     let lines: Vec<String> = text.lines().filter(stays).map(still).collect();
     lines.join("\n")

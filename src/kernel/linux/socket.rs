@@ -17,6 +17,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{SocketAddr, protocols::NETLINK_ROUTE};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
+use nix::sys::time::TimeVal;
 
 use crate::kernel::KernelError;
 
@@ -27,6 +28,9 @@ const MAX_BATCH: usize = 128;
 /// The kernel fills dump buffers up to 32 KiB (netlink_dump in af_netlink.c).
 const RECEIVE_BYTES: usize = 32 * 1024;
 const SOCKET_BUFFER_BYTES: usize = 1024 * 1024;
+/// The kernel answers while a request is sent, so an answer that is not there is lost; only locks that
+/// others hold delay the sending. A caller that gets an error looks again, one that waits does not.
+const LOST_AFTER: TimeVal = TimeVal::new(10, 0);
 /// How often an interrupted dump is read again before giving up.
 const DUMP_ATTEMPTS: usize = 16;
 
@@ -78,6 +82,8 @@ impl Socket {
         if forced.is_err() {
             let _ = setsockopt(&inner, sockopt::RcvBuf, &SOCKET_BUFFER_BYTES);
         }
+        setsockopt(&inner, sockopt::ReceiveTimeout, &LOST_AFTER)
+            .map_err(|errno| KernelError::new("open a netlink socket", errno))?;
         Ok(Socket {
             inner,
             sequence: 0,
