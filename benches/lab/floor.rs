@@ -1,9 +1,7 @@
 //! What the kernel alone takes for the same namespaces, links and processes.
 
 use std::fs::File;
-use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -11,7 +9,7 @@ use podnet::kernel::linux::{Cable, Linux, Switch, ensure_switch, new_netns, plug
 use podnet::kernel::{Attach, Kernel, Wishes};
 use podnet::model::{AttachmentId, LinkName, Mac, NodeCidrs, PodName, Slot};
 use podnet::plan::{BRIDGE_NAME, NodeConfig, Uplink, desired, diff};
-use podnet::pod::pause_program;
+use podnet::pod::{NewPod, pause_program, spawn};
 
 const ETH0: LinkName = LinkName::constant("eth0");
 
@@ -76,22 +74,23 @@ fn pods(count: u32) -> Result<f64> {
     }
     let dir = tempfile::tempdir()?;
     let pause = pause_program().or_else(|_| beside_podnet())?;
+    let tokio = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let start = Instant::now();
     let mut children = Vec::new();
     for n in 0..count {
         let home = dir.path().join(n.to_string());
         std::fs::create_dir(&home)?;
-        let mut child = Command::new(&pause)
-            .args([home.as_os_str(), format!("pod-{n}").as_ref()])
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut said = String::new();
-        child
-            .stdout
-            .take()
-            .context("its output")?
-            .read_to_string(&mut said)?;
-        let netns: OwnedFd = File::open(format!("/proc/{}/ns/net", child.id()))?.into();
+        let child = tokio.block_on(spawn(&NewPod {
+            program: &pause,
+            dir: &home,
+            hostname: &format!("pod-{n}"),
+            ipv6: true,
+            host_network: false,
+        }))?;
+        let pid = child.id().context("it lives")?;
+        let netns: OwnedFd = File::open(format!("/proc/{pid}/ns/net"))?.into();
         let attach = Attach {
             bridge: &BRIDGE_NAME,
             cidrs: &cidrs,
@@ -108,7 +107,7 @@ fn pods(count: u32) -> Result<f64> {
     let took = start.elapsed().as_secs_f64() * 1e3;
     // The rest goes with this PID namespace.
     for mut child in children {
-        child.kill()?;
+        child.start_kill()?;
     }
     Ok(took)
 }
