@@ -190,7 +190,7 @@ pub fn shell(name: &str, script: &str) -> Bundle {
         },
         root: Root {
             layers: paths(&["/"]),
-            hidden: paths(&["/home", "/root", "/tmp", "/run", "/mnt", "/media", "/work"]),
+            hidden: paths(&["/home", "/root", "/tmp", "/run", "/mnt", "/media"]),
             read_only: false,
             masked: paths(&[
                 "/proc/kcore",

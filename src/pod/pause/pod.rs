@@ -1,32 +1,28 @@
 //! What the pause process knows of its pod, and what requests do to it.
 
+mod listening;
+mod starting;
+
 use std::collections::BTreeMap;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path};
 
 use jiff::Timestamp;
 use nix::errno::Errno;
-use nix::sched::CloneFlags;
 use nix::sys::signal::{SIGKILL, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::pod::bundle::{Bundle, PidNamespace};
 use crate::pod::protocol::{self, Ended, Refusal, Reply, Request};
 
-use super::attach::{Attachment, Input, Sink};
-use super::child::{Place, Stdio};
+use super::attach::Attachment;
 use super::connection::Connection;
-use super::container::{Container, Piece, unblock};
+use super::container::Container;
 use super::dial::{Dial, Dialled, dial};
-use super::launch::{Launch, Report, What};
-use super::lines::Stream;
-use super::mounts;
-use super::root::{is_null, null};
+use super::launch::Launch;
 use super::start::shared_memory;
 use super::step::StartError;
-use super::user::{IdMap, needs_namespace};
+use super::user::IdMap;
 
 pub type ConnectionId = u32;
 
@@ -196,149 +192,6 @@ impl Pod {
             })
     }
 
-    fn start(&mut self, id: ConnectionId, bundle: &Bundle) -> Answer {
-        let name = &bundle.name;
-        let starting = |launch: &Launch| matches!(&launch.what, What::Container { name: other, .. } if other == name);
-        if self.running(name).is_ok() || self.launches.values().any(starting) {
-            return Err((Refusal::Running, format!("container {name} runs already")));
-        }
-        let own_users = needs_namespace(&bundle.process.user, &self.users, &self.groups);
-        let (mut running, stdio) =
-            super::container::Running::new(bundle, own_users).map_err(refused)?;
-        let mut namespaces = CloneFlags::CLONE_NEWNS;
-        if bundle.pids == PidNamespace::Own {
-            namespaces |= CloneFlags::CLONE_NEWPID;
-        }
-        let place = Place::New {
-            bundle,
-            own_users,
-            tty_group: mounts::tty_group(&self.groups),
-        };
-        let (pid, report) = Launch::fork(&place, stdio, namespaces).map_err(refused)?;
-        running.forked(pid);
-        let what = What::Container {
-            name: name.clone(),
-            attempt: bundle.attempt,
-            running: Box::new(running),
-        };
-        self.launched(Launch::new(pid, report, id, what));
-        Ok(None)
-    }
-
-    fn exec(
-        &mut self,
-        id: ConnectionId,
-        container: &str,
-        argv: Vec<String>,
-        tty: bool,
-        given: Vec<OwnedFd>,
-    ) -> Answer {
-        let container = self.running(container)?;
-        let gone = || {
-            (
-                Refusal::NotRunning,
-                "the container has just ended".to_owned(),
-            )
-        };
-        let running = container.running.as_ref().ok_or_else(gone)?;
-        let first = running.pidfd.as_ref().ok_or_else(gone)?;
-        let stdio = match (tty, <[OwnedFd; 3]>::try_from(given)) {
-            (true, _) => Stdio::Terminal,
-            (false, Ok(descriptors)) => Stdio::Descriptors(
-                harmless(descriptors).map_err(|error| (Refusal::Failed, error.to_string()))?,
-            ),
-            (false, Err(given)) => {
-                let why = format!("exec wants 3 descriptors, not {}", given.len());
-                return Err((Refusal::Failed, why));
-            }
-        };
-        let mut process = running.process.clone();
-        process.argv = argv;
-        if tty && !process.env.iter().any(|entry| entry.starts_with("TERM=")) {
-            process.env.push("TERM=xterm".to_owned());
-        }
-        let place = Place::Existing {
-            first,
-            process: &process,
-            own_users: running.own_users,
-        };
-        let forked = match running.pids {
-            PidNamespace::Own => Launch::fork_beside(first, &place, stdio),
-            PidNamespace::Pod => Launch::fork(&place, stdio, CloneFlags::empty()),
-        };
-        let (pid, report) = forked.map_err(refused)?;
-        self.launched(Launch::new(pid, report, id, What::Exec));
-        Ok(None)
-    }
-
-    fn launched(&mut self, launch: Launch) {
-        if let Some(connection) = self.connections.get_mut(&launch.connection) {
-            connection.busy = true;
-        }
-        self.launches.insert(launch.pid, launch);
-    }
-
-    /// The child of a launch has something to tell.
-    pub fn reported(&mut self, pid: i32) {
-        let Some(launch) = self.launches.get_mut(&pid) else {
-            return;
-        };
-        let report = launch.read();
-        if matches!(report, Report::Waiting) {
-            return;
-        }
-        let Some(launch) = self.launches.remove(&pid) else {
-            return;
-        };
-        match report {
-            Report::Waiting => {}
-            Report::Refused(refusal, why) => {
-                self.conclude(launch.connection, &Reply::Refused { refusal, why }, None);
-            }
-            Report::Started => self.started(launch),
-        }
-    }
-
-    fn started(&mut self, launch: Launch) {
-        let (pid, at) = (launch.pid, Timestamp::now());
-        let reply = Reply::Started { pid, at };
-        match launch.what {
-            What::Exec => {
-                self.execs.insert(pid, launch.connection);
-                self.conclude(launch.connection, &reply, launch.terminal);
-            }
-            What::Container {
-                name,
-                attempt,
-                mut running,
-            } => {
-                if let Err(error) = running.started(pid, launch.terminal) {
-                    let _ = kill(Pid::from_raw(pid), SIGKILL);
-                    let (refusal, why) = refused(error);
-                    self.conclude(launch.connection, &Reply::Refused { refusal, why }, None);
-                    return;
-                }
-                let status = protocol::Container {
-                    name,
-                    attempt,
-                    pid,
-                    started_at: at,
-                    ended: None,
-                };
-                self.containers.retain(|one| one.status.name != status.name);
-                self.containers.push(Container {
-                    status: status.clone(),
-                    running: Some(running),
-                });
-                self.conclude(launch.connection, &reply, None);
-                self.changed(&status);
-            }
-        }
-        if let Some(ended) = launch.ended {
-            self.ended(pid, ended);
-        }
-    }
-
     fn signal(&mut self, container: &str, signal: i32) -> Answer {
         let pid = Pid::from_raw(self.running(container)?.status.pid);
         let failed = |why: String| (Refusal::Failed, why);
@@ -346,41 +199,6 @@ impl Pod {
             .map_err(|_| failed(format!("there is no signal {signal} that can be sent")))?;
         kill(pid, signal).map_err(|errno| failed(format!("send {signal}: {errno}")))?;
         Ok(Some((Reply::Done, None)))
-    }
-
-    fn attach(
-        &mut self,
-        id: ConnectionId,
-        container: String,
-        stdin: bool,
-        mut given: Vec<OwnedFd>,
-    ) -> Answer {
-        let found = self.running(&container)?;
-        let running = found.running.as_ref();
-        let tty = running.is_some_and(|running| running.tty);
-        let terminal = running.and_then(|running| running.terminal.as_ref());
-        let failed = |why: &dyn std::fmt::Display| (Refusal::Failed, format!("attach: {why}"));
-        let copy = terminal.map(OwnedFd::try_clone).transpose();
-        let copy = copy.map_err(|error| failed(&error))?;
-        let wanted = usize::from(stdin) + if tty { 1 } else { 2 };
-        if given.len() != wanted {
-            let why = format!("attach wants {wanted} descriptors, not {}", given.len());
-            return Err((Refusal::Failed, why));
-        }
-        for descriptor in &given {
-            unblock(descriptor).map_err(|error| failed(&error))?;
-        }
-        let input = stdin.then(|| Input::new(given.remove(0)));
-        let mut sinks = given.into_iter().map(Sink::new);
-        let attachment = Attachment {
-            container,
-            stdout: sinks.next(),
-            stderr: sinks.next(),
-            input,
-            ended: None,
-        };
-        self.attachments.insert(id, attachment);
-        Ok(Some((Reply::Done, copy)))
     }
 
     fn dialled(&mut self, id: ConnectionId, dialled: Dialled) -> Answer {
@@ -412,79 +230,6 @@ impl Pod {
             Ok(Some((reply, socket))) => self.conclude(id, &reply, socket),
             Ok(None) => {}
             Err((refusal, why)) => self.conclude(id, &Reply::Refused { refusal, why }, None),
-        }
-    }
-
-    /// A container said something.
-    pub fn read_output(&mut self, container: usize, output: usize) {
-        let Some(container) = self.containers.get_mut(container) else {
-            return;
-        };
-        let Some(running) = &mut container.running else {
-            return;
-        };
-        let Some(stream) = running.outputs.get(output).map(|one| one.stream) else {
-            return;
-        };
-        match running.read(output, &mut self.buffer) {
-            Piece::Nothing => {}
-            Piece::End => drop(running.outputs.remove(output)),
-            Piece::Bytes(length) => {
-                let name = &container.status.name;
-                let listeners = self.attachments.values_mut();
-                for one in listeners.filter(|one| one.container == *name) {
-                    one.hear(stream, &self.buffer[..length]);
-                }
-            }
-        }
-    }
-
-    /// A listener takes more.
-    pub fn drain(&mut self, id: ConnectionId, stream: Stream) {
-        let Some(attachment) = self.attachments.get_mut(&id) else {
-            return;
-        };
-        let sink = attachment.sink(stream);
-        if let Some(open) = sink
-            && open.flush().is_err()
-        {
-            *sink = None;
-        }
-        self.conclude_attachment(id);
-    }
-
-    fn conclude_attachment(&mut self, id: ConnectionId) {
-        if let Some(attachment) = self.attachments.get(&id)
-            && attachment.is_done()
-            && let Some(ended) = attachment.ended
-        {
-            self.attachments.remove(&id);
-            self.reply(id, &Reply::Exited { ended }, None);
-        }
-    }
-
-    /// Somebody types, or a container takes what was typed.
-    pub fn type_in(&mut self, id: ConnectionId) {
-        let Some(attachment) = self.attachments.get_mut(&id) else {
-            return;
-        };
-        let Some(input) = &mut attachment.input else {
-            return;
-        };
-        let mut all = self.containers.iter_mut();
-        let container = all.find(|one| one.status.name == attachment.container);
-        let running = container.and_then(|one| one.running.as_mut());
-        let goes_on = match running.as_ref().and_then(|one| one.stdin.as_ref()) {
-            Some(stdin) => input.pump(stdin),
-            None => false,
-        };
-        if !goes_on {
-            attachment.input = None;
-            if let Some(running) = running
-                && running.stdin_once
-            {
-                running.stdin = None;
-            }
         }
     }
 
@@ -546,16 +291,6 @@ impl Pod {
         }
         self.changed(&status);
     }
-}
-
-/// The agent's /dev/null is the machine's: whoever has it could change its mode.
-fn harmless(descriptors: [OwnedFd; 3]) -> io::Result<[OwnedFd; 3]> {
-    let [stdin, stdout, stderr] = descriptors;
-    let replaced = |fd: OwnedFd| match is_null(&fd)? {
-        true => null(),
-        false => Ok(fd),
-    };
-    Ok([replaced(stdin)?, replaced(stdout)?, replaced(stderr)?])
 }
 
 fn refused(error: StartError) -> (Refusal, String) {
