@@ -10,4 +10,5 @@ mod place;
 mod pods;
 mod streams;
 mod terminal;
+mod verbs;
 mod workloads;

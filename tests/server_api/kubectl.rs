@@ -62,6 +62,10 @@ impl Kubectl {
         String::from_utf8(output.stderr).unwrap()
     }
 
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.home.path().join("config")
+    }
+
     /// Writes a manifest and returns its path.
     pub fn file(&self, name: &str, manifest: &Value) -> String {
         let path: PathBuf = self.home.path().join(name);

@@ -11,6 +11,7 @@ mod lab;
 mod lists;
 mod owners;
 mod patches;
+mod same;
 mod services;
 mod verbs;
 mod watches;
