@@ -14,6 +14,7 @@ pub mod names;
 pub mod namespace;
 pub mod network_policy;
 pub mod node;
+mod placement_validation;
 pub mod pod;
 mod pod_defaults;
 mod pod_validation;
@@ -24,6 +25,7 @@ pub mod service;
 pub mod service_account;
 pub mod service_range;
 mod service_validation;
+mod taint_validation;
 mod volume_validation;
 pub mod workload;
 
