@@ -23,6 +23,7 @@ pub mod replica_set;
 pub mod review;
 pub mod service;
 pub mod service_account;
+pub mod service_families;
 pub mod service_range;
 mod service_validation;
 mod taint_validation;

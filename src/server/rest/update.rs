@@ -11,10 +11,12 @@ use super::apply::{self, Manager};
 use super::{Answer, Api, Scope, body, respond};
 use crate::server::kinds::lease::LEASES;
 use crate::server::kinds::metadata;
+use crate::server::kinds::service::SERVICES;
+use crate::server::kinds::service_range;
 use crate::server::object;
 use crate::server::resource::{Resource, Subresource};
 use crate::server::status::{ApiError, Cause};
-use crate::server::store::{Change, StoredObject};
+use crate::server::store::{Change, StoredObject, View};
 
 impl Api {
     pub(super) async fn update(&self, scope: Scope, request: Request<Incoming>) -> Answer {
@@ -28,7 +30,7 @@ impl Api {
             .store
             .write(move |view| {
                 let old = view.get(&scope.key()).ok_or_else(|| scope.not_found())?;
-                let change = tracked(step(scope.subresource, &old, value)?, &old, &by);
+                let change = tracked(step(view, scope.subresource, &old, value)?, &old, &by);
                 Ok(dry(scope.options.dry_run, &old, change))
             })
             .await?;
@@ -74,6 +76,7 @@ pub(super) fn check_namespace(scope: &Scope, value: &mut Value) -> Result<(), Ap
 /// From `old` to `new` for a client: its resourceVersion and uid, where given, must still be
 /// true.
 pub(super) fn step(
+    view: &View<'_>,
     subresource: Option<Subresource>,
     old: &StoredObject,
     new: Value,
@@ -110,7 +113,13 @@ pub(super) fn step(
         });
     }
     let new = restrict(resource, subresource, &before, new);
-    finish(resource, &before, new)
+    let mut change = finish(resource, &before, new)?;
+    if let Change::Put { value, .. } = &mut change
+        && std::ptr::eq(resource, &SERVICES)
+    {
+        service_range::reallocate(value, &before, view)?;
+    }
+    Ok(change)
 }
 
 /// Notes in the new object who made it.

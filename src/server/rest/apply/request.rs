@@ -50,7 +50,7 @@ impl Api {
                         if bytes_of(&new) > body::LIMIT_BYTES {
                             return Err(body::too_large());
                         }
-                        let change = step(scope.subresource, &old, new)?;
+                        let change = step(view, scope.subresource, &old, new)?;
                         Ok(dry(scope.options.dry_run, &old, change))
                     }
                     None if scope.subresource.is_some() => Err(scope.not_found()),
