@@ -76,32 +76,45 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     for node in &nodes {
         cordon(client, node, true, &args.dry_run).await?;
     }
-    let mut failures = Failures::default();
     let mut pending = Vec::new();
+    let mut reasons = Vec::new();
     for node in &nodes {
-        match drain(client, args, node).await {
-            Ok(()) => println!("{} drained{}", node.slashed(), args.dry_run.suffix()),
-            Err(error) => {
-                let name = node.name();
-                eprintln!(
-                    "error: unable to drain node {name:?} due to error: {error:#}, continuing command..."
-                );
-                pending.push(name);
-                failures.add(error);
+        let mut failures = Failures::default();
+        let drained = drain(client, args, node, &mut failures).await;
+        failures.keep(drained);
+        let texts = failures.texts();
+        let why = match &texts[..] {
+            [] => {
+                println!("{} drained{}", node.slashed(), args.dry_run.suffix());
+                continue;
             }
-        }
+            [one] => one.clone(),
+            several => format!("[{}]", several.join(", ")),
+        };
+        let name = node.name();
+        eprintln!(
+            "error: unable to drain node {name:?} due to error: {why}, continuing command..."
+        );
+        pending.push(name);
+        reasons.extend(texts);
     }
-    if !pending.is_empty() {
-        eprintln!("There are pending nodes to be drained:");
-        for name in pending {
-            eprintln!(" {name}");
-        }
+    if pending.is_empty() {
+        return Ok(ExitCode::SUCCESS);
     }
-    failures.into_result()?;
-    Ok(ExitCode::SUCCESS)
+    eprintln!("There are pending nodes to be drained:");
+    for name in pending {
+        eprintln!(" {name}");
+    }
+    eprintln!("{}", reasons.join("\n"));
+    Ok(ExitCode::FAILURE)
 }
 
-async fn drain(client: &Client, args: &Args, node: &Object) -> anyhow::Result<()> {
+async fn drain(
+    client: &Client,
+    args: &Args,
+    node: &Object,
+    failures: &mut Failures,
+) -> anyhow::Result<()> {
     let pods = Catalog::discover(client).await?.named("pods")?;
     let mut url = format!(
         "{}?fieldSelector=spec.nodeName%3D{}",
@@ -112,20 +125,23 @@ async fn drain(client: &Client, args: &Args, node: &Object) -> anyhow::Result<()
         url += &format!("&labelSelector={}", escape(selector));
     }
     let found = taken_apart(&pods, http::get(client, &url).await?);
-    let going = sorted_out(args, found)?;
+    let going = sorted_out(args, found, failures)?;
     let deadline = args.timeout.deadline_or_never();
     let leaving = going
         .iter()
         .map(|pod| send_away(client, args, pod, deadline));
-    let mut failures = Failures::default();
     for gone in join_all(leaving).await {
         failures.keep(gone);
     }
-    failures.into_result()
+    Ok(())
 }
 
-/// The pods that go, unless some may not.
-fn sorted_out(args: &Args, pods: Vec<Object>) -> anyhow::Result<Vec<Object>> {
+/// The pods that go; none if some may not.
+fn sorted_out(
+    args: &Args,
+    pods: Vec<Object>,
+    failures: &mut Failures,
+) -> anyhow::Result<Vec<Object>> {
     let mut going = Vec::new();
     let mut warnings: Vec<(&str, Vec<String>)> = Vec::new();
     let mut errors: Vec<(&str, Vec<String>)> = Vec::new();
@@ -147,11 +163,12 @@ fn sorted_out(args: &Args, pods: Vec<Object>) -> anyhow::Result<Vec<Object>> {
         let line = |(why, pods): (&str, Vec<String>)| format!("{why}: {}", pods.join(", "));
         notes.into_iter().map(line).collect()
     };
-    let mut failures = Failures::default();
-    for line in lines(errors) {
-        failures.add(anyhow!("cannot delete {line}"));
+    if !errors.is_empty() {
+        for line in lines(errors) {
+            failures.add(anyhow!("cannot delete {line}"));
+        }
+        return Ok(Vec::new());
     }
-    failures.into_result()?;
     if !warnings.is_empty() {
         eprintln!("Warning: {}", lines(warnings).join("; "));
     }

@@ -22,9 +22,8 @@ impl Failures {
     }
 
     /// What they say, without what they are.
-    pub fn plain(&self) -> String {
-        let texts: Vec<String> = self.0.iter().map(|error| format!("{error:#}")).collect();
-        texts.join(", ")
+    pub fn texts(&self) -> Vec<String> {
+        self.0.iter().map(|error| format!("{error:#}")).collect()
     }
 
     /// Drops those that are none after all.

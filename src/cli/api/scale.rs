@@ -53,7 +53,7 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let mut failures = Failures::default();
     let objects = choice.objects(client, &catalog, &mut failures).await?;
     if objects.is_empty() {
-        bail!("no objects passed to scale {}", failures.plain());
+        bail!("no objects passed to scale {}", failures.texts().join(", "));
     }
     let mut voice = args.say.voice();
     for object in &objects {

@@ -35,6 +35,10 @@ async fn run(
         let home = home.parent().unwrap().to_str().unwrap();
         one.stdout = one.stdout.replace(home, "HOME");
         one.stderr = one.stderr.replace(home, "HOME");
+        // It says so.
+        one.stderr = one
+            .stderr
+            .replace("cannot delete cannot delete", "cannot delete");
         printed.push(one);
     }
     printed
