@@ -8,9 +8,10 @@ mod looking;
 mod printed;
 mod random;
 mod stories;
+mod watching;
 mod world;
 
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use crate::kubectl::Kubectl;
 use crate::lab::Lab;
@@ -24,28 +25,29 @@ pub enum Tool<'a> {
 
 impl Tool<'_> {
     pub async fn run(&self, line: &str) -> Printed {
+        let mut command = self.command(line);
+        let output = tokio::task::spawn_blocking(move || command.output());
+        Printed::of(&output.await.unwrap().unwrap())
+    }
+
+    /// Where files are, and the server's kubeconfig, is the same for both.
+    pub fn command(&self, line: &str) -> Command {
         let words = split(line);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let output = match self {
-            Tool::Kubectl(kubectl) => kubectl.run(&words).await,
-            Tool::Podnet(kubectl) => podnet(kubectl, &words).await,
+        let mut command = match self {
+            Tool::Kubectl(kubectl) => kubectl.command(&words),
+            Tool::Podnet(kubectl) => {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_podnet"));
+                command
+                    .args(words)
+                    .arg("--kubeconfig")
+                    .arg(kubectl.kubeconfig());
+                command
+            }
         };
-        Printed::of(&output)
+        command.stdin(Stdio::null());
+        command
     }
-}
-
-/// Where files are, and the server's kubeconfig, is the same for both.
-async fn podnet(kubectl: &Kubectl, words: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_podnet"));
-    command
-        .args(words)
-        .arg("--kubeconfig")
-        .arg(kubectl.kubeconfig());
-    command.stdin(Stdio::null());
-    tokio::task::spawn_blocking(move || command.output())
-        .await
-        .unwrap()
-        .unwrap()
 }
 
 /// A server with its kubectl; `None` where there is no kubectl.

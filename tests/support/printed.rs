@@ -40,7 +40,7 @@ pub fn split(line: &str) -> Vec<String> {
 }
 
 /// Without ages, which go on between two commands, and the blanks that make up for them.
-fn masked(bytes: &[u8]) -> String {
+pub fn masked(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut masked = String::new();
     for line in text.split_inclusive('\n') {
