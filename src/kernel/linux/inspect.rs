@@ -66,10 +66,10 @@ impl Linux {
         Ok(links.iter().filter(ours).map(near_end).collect())
     }
 
-    /// How many links are on a bridge, whoever made them.
+    /// How many links are on a bridge, whoever made them, but for dead ones.
     pub fn port_count(&self, bridge: &BridgeState) -> Result<usize, KernelError> {
         let links = observe::links(&mut self.socket())?;
-        let on = |link: &&Link| link.controller == Some(bridge.index);
+        let on = |link: &&Link| link.controller == Some(bridge.index) && link.group != DEAD_GROUP;
         Ok(links.iter().filter(on).count())
     }
 
