@@ -1,6 +1,7 @@
 //! A lab's nodes as a container runtime finds them.
 
 use std::fs;
+use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
@@ -28,10 +29,18 @@ fn conflist(place: &Place, node: &str) -> PathBuf {
     place.lab("default").join(file)
 }
 
-/// As an agent of this network namespace holds it.
+/// As an agent of this network namespace holds its name.
 pub fn hold(name: &str) -> UnixDatagram {
+    bind(name).expect("the name is free here")
+}
+
+pub fn is_held(name: &str) -> bool {
+    bind(name).is_err()
+}
+
+fn bind(name: &str) -> io::Result<UnixDatagram> {
     let address = SocketAddr::from_abstract_name(name).expect("an address");
-    UnixDatagram::bind_addr(&address).expect("the agent's name is free here")
+    UnixDatagram::bind_addr(&address)
 }
 
 /// Run `body` in a process of its own, as root in the only node of a lab, with the

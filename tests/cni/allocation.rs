@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as Runs, TestRunner};
 use serde_json::{Value, json};
 
-use crate::place::{Call, Pod, add, addresses, del, ip, links, network, wait_for_links, with};
+use crate::place::{
+    Call, Pod, add, addresses, del, delete_dead_links, ip, links, network, wait_for_links, with,
+};
 use crate::support::{isolated, sh};
 
 #[test]
@@ -118,7 +120,8 @@ fn addresses_are_given_in_order_whoever_comes_and_goes() {
                 }
             }
             // A fresh bridge for the next run.
-            sh("ip link delete cbr0 2>/dev/null || true; ip link delete group 28773 2>/dev/null || true");
+            sh("ip link delete cbr0 2>/dev/null || true");
+            delete_dead_links();
             drop(pods);
             wait_for_links(&[]);
             Ok(())

@@ -8,16 +8,18 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::agent::{hold, in_a_node};
+use crate::agent::{hold, in_a_node, is_held};
 use crate::place::{
-    Call, DEAD_GROUP, GROUP, Pod, add, addresses, del, group, links, network, wait_for,
-    wait_for_links, with,
+    Call, DEAD_GROUP, GROUP, Pod, add, addresses, del, delete_dead_links, group, links, network,
+    wait_for, wait_for_links, with,
 };
 use crate::support::{isolated, sh};
 
 /// How many pods [`Node::network`] has room for: slots 2 to 6.
 const ROOM: usize = 5;
 const AGENT: &str = "an-agent";
+/// The name that src/cni/reaper.rs holds while it waits.
+const REAPER: &str = "podnet-cni-reaper";
 
 /// What there is beside the plugin.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,10 +62,14 @@ impl Node {
         }
     }
 
+    /// They need not be waited for: it is enough that somebody is going to delete them.
     fn delete_dead_links(self) {
-        if self == Node::Agent {
-            sh("ip link delete group 28773 2>/dev/null || true");
+        if self != Node::Agent {
+            wait_for("process that deletes dead links", || {
+                group(DEAD_GROUP).is_empty() || is_held(REAPER)
+            });
         }
+        delete_dead_links();
     }
 }
 
@@ -117,8 +123,8 @@ fn die_and_go_on(node: Node, verb: &'static str, at: usize, next: Next) -> bool 
     let mut expected: Vec<String> = owners.iter().map(link_of).collect();
     expected.push("cbr0".to_owned());
     expected.sort_unstable();
+    node.delete_dead_links();
     wait_for(&format!("node with {expected:?} ({context})"), || {
-        node.delete_dead_links();
         links() == expected
     });
     for owner in &owners {

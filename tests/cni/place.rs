@@ -303,6 +303,13 @@ pub const GROUP: &str = "28772";
 /// Of links that wait to be deleted.
 pub const DEAD_GROUP: &str = "28773";
 
+/// As an agent does it, or the process that DEL starts where there is none.
+pub fn delete_dead_links() {
+    sh(&format!(
+        "ip link delete group {DEAD_GROUP} 2>/dev/null || true"
+    ));
+}
+
 /// Wait until the node's links are these and no other.
 pub fn wait_for_links(wanted: &[&str]) {
     wait_for(&format!("the links {wanted:?}"), || links() == wanted);
