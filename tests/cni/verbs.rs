@@ -5,7 +5,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::place::{
-    Call, Pod, add, addresses, del, everything, ip, links, network, uplink, wait_for_links, with,
+    Call, Pod, add, addresses, del, everything, ip, links, network, uplink, wait_for,
+    wait_for_links, with,
 };
 use crate::support::{isolated, sh};
 
@@ -254,7 +255,7 @@ fn a_container_can_leave_and_come_back_at_once() {
         let mut deleting = Command::new("sh").args(["-c", delete]).spawn().expect("sh");
         while deleting.try_wait().expect("a child").is_none() {
             let result = add(&pod, &config).done();
-            assert!(pod.reaches("10.244.0.1"));
+            wait_for("way to the node", || pod.reaches("10.244.0.1"));
             assert!(del(&pod, &with(config.clone(), "prevResult", result)).ok);
         }
     });
