@@ -85,6 +85,16 @@ fn what_nobody_says_any_more_goes() {
 }
 
 #[test]
+fn what_is_said_to_be_empty_is_there_and_empty() {
+    let label = |labels: Value| json!({"metadata": {"name": "web", "labels": labels}});
+    let live = apply(&json!({}), &label(json!({"a": "1"})), "me", false).unwrap();
+    let live = apply(&live, &label(json!({})), "me", false).unwrap();
+    assert_eq!(live["metadata"]["labels"], json!({}));
+    let again = apply(&live, &label(json!({})), "me", false).unwrap();
+    assert_eq!(again, live);
+}
+
+#[test]
 fn another_owner_is_asked_or_overruled() {
     let image = |image: &str| json!({"metadata": {"name": "web"}, "spec": {"containers": [{"name": "a", "image": image}]}});
     let live = apply(&json!({}), &image("one"), "me", false).unwrap();
