@@ -15,6 +15,8 @@
 
 mod compare;
 mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod last_applied;
 mod managers;
 mod merge;

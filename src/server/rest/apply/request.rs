@@ -71,7 +71,7 @@ impl Api {
 /// What JSON bodies are held to, too.
 const DEEPEST: usize = 127;
 
-fn read(body: &[u8]) -> Result<Value, ApiError> {
+pub(super) fn read(body: &[u8]) -> Result<Value, ApiError> {
     let unreadable = |why: String| ApiError::BadRequest(format!("error decoding YAML: {why}"));
     let text = std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
     let bounds = serde_saphyr::options! {

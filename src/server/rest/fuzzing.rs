@@ -1,0 +1,113 @@
+//! What clients send: it is refused, or it becomes an object that can be stored, read and stored
+//! again.
+
+use serde_json::Value;
+
+pub use super::apply::fuzzing::apply;
+pub use super::patch::fuzzing::patch;
+
+use super::{body, finish_update, prepare, protobuf as proto};
+use crate::server::kinds::event;
+use crate::server::kinds::pod::PODS;
+use crate::server::object;
+use crate::server::request::FieldValidation;
+use crate::server::resource::{ALL, Resource};
+use crate::server::store::Change;
+
+/// The body of a request to create an object of the kind that it says it is.
+pub fn decoder(input: &[u8]) {
+    let Ok(mut given) = body::read("application/json", input, "Object", "v1", &[]) else {
+        return;
+    };
+    let resource = resource_of(&given);
+    if let Some(map) = given.as_object_mut().filter(|_| resource.kind == "Event") {
+        event::to_stored(map);
+    }
+    create(resource, given);
+}
+
+/// The same in protobuf, as any kind that reads it.
+pub fn protobuf(input: &[u8]) {
+    for resource in ALL.iter().filter(|one| !one.protobuf.is_empty()) {
+        if let Some(object) = read_protobuf(input, resource.protobuf) {
+            create(resource, object);
+        }
+    }
+    read_protobuf(input, proto::DELETE_OPTIONS);
+    read_protobuf(input, proto::EVICTION);
+}
+
+fn read_protobuf(input: &[u8], fields: &[proto::Field]) -> Option<Value> {
+    /// Two bytes are enough for a field, and its name in JSON is a short one.
+    const SWELLING: usize = 64;
+    let object = proto::decode(input, fields).ok()?;
+    let json = object.to_string();
+    assert!(json.len() <= SWELLING * (input.len() + 1), "{json}");
+    assert_eq!(reread(&object), object);
+    Some(object)
+}
+
+/// By what an object says of itself; whatever says nothing is taken for a pod.
+pub fn resource_of(value: &Value) -> &'static Resource {
+    let kind = object::text(value, "/kind");
+    let found = Resource::of_kind(kind, object::text(value, "/apiVersion"));
+    found.unwrap_or(&PODS)
+}
+
+/// As the store keeps it and a client gets it.
+pub fn reread(value: &Value) -> Value {
+    let bytes = serde_json::to_vec(value).expect("JSON");
+    serde_json::from_slice(&bytes).expect("what was written is read")
+}
+
+fn create(resource: &'static Resource, mut given: Value) {
+    if body::claim(&mut given, resource.kind, &resource.api_version()).is_err() {
+        return;
+    }
+    let mut kept = given.clone();
+    let Ok(warnings) = body::decode(resource, &mut kept, FieldValidation::Warn) else {
+        return;
+    };
+    let strictly = body::decode(resource, &mut given, FieldValidation::Strict);
+    assert_eq!(strictly.is_ok(), warnings.is_empty(), "{warnings:?}");
+    is_known(resource, &kept);
+    assert_eq!(reread(&kept), kept);
+    let mut filled = kept.clone();
+    (resource.strategy.default)(&mut filled);
+    is_known(resource, &filled);
+    let mut again = filled.clone();
+    (resource.strategy.default)(&mut again);
+    assert_eq!(again, filled, "defaults are filled in once");
+    let cells = (resource.row)(&filled, jiff::Timestamp::UNIX_EPOCH);
+    assert_eq!(cells.len(), resource.columns.len());
+    match prepare(resource, kept) {
+        Ok(created) => stays(resource, &created),
+        // It can be said.
+        Err(error) => drop(error.status().to_string()),
+    }
+}
+
+/// Nothing in it is unknown, and decoding it changes nothing but nulls, which mean nothing.
+fn is_known(resource: &Resource, value: &Value) {
+    let mut decoded = value.clone();
+    let warnings = body::decode(resource, &mut decoded, FieldValidation::Strict);
+    assert_eq!(
+        warnings.map_err(|error| error.to_string()),
+        Ok(Vec::new()),
+        "{value}"
+    );
+    let mut plain = value.clone();
+    object::prune_nulls(&mut plain);
+    assert_eq!(decoded, plain);
+}
+
+/// What was accepted once is accepted again, and nothing is changed by a change to the same.
+fn stays(resource: &'static Resource, stored: &Value) {
+    is_known(resource, stored);
+    assert_eq!(reread(stored), *stored);
+    match finish_update(resource, stored, stored.clone()) {
+        Ok(Change::Put { value, .. }) => assert_eq!(value, *stored),
+        Ok(_) => panic!("{stored} is gone"),
+        Err(error) => panic!("{error}: {stored}"),
+    }
+}
