@@ -36,8 +36,10 @@ pub mod fuzzing {
     pub use crate::pod::fuzzing::{image, logs, spdy, websocket};
     pub use crate::server::fuzzing::{apply, decoder, patch, protobuf, selector};
 
+    pub type Target = fn(&[u8]);
+
     /// By the names of the targets and of the directories of their seeds.
-    pub const TARGETS: [(&str, fn(&[u8])); 11] = [
+    pub const TARGETS: [(&str, Target); 11] = [
         ("apply", apply),
         ("cni_arguments", cni_arguments),
         ("cni_configuration", cni_configuration),

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::fields::{Fields, Shape};
 use super::managers::{Manager, Managers, track, track_new};
-use super::{Application, merge, request};
+use super::{Application, merge};
 use crate::server::object;
 use crate::server::request::FieldValidation;
 use crate::server::resource::Resource;
@@ -44,10 +44,11 @@ pub fn apply(input: &[u8]) {
 
 /// As the verb reads it.
 fn config(line: &[u8]) -> Option<(&'static Resource, Value)> {
-    let mut config = request::read(line).ok()?;
-    let resource = resource_of(&config);
-    body::claim(&mut config, resource.kind, &resource.api_version()).ok()?;
-    body::decode(resource, &mut config, FieldValidation::Warn).ok()?;
+    let mut given = body::yaml(line).ok()?;
+    let resource = resource_of(&given.value);
+    body::claim(&mut given.value, resource.kind, &resource.api_version()).ok()?;
+    body::decode(resource, &mut given, FieldValidation::Warn).ok()?;
+    let mut config = given.value;
     object::metadata(&mut config).shift_remove("managedFields");
     Some((resource, config))
 }
