@@ -34,6 +34,9 @@ pub fn apply(input: &[u8]) {
             2 => updated(resource, &live, config, &by),
             _ => applied(resource, &live, &config, &by.applier()),
         };
+        if live.is_null() {
+            continue;
+        }
         let managers = Managers::of(&live);
         can_be_kept(&live);
         let mut stored = live.clone();
