@@ -52,7 +52,7 @@ const LINES: &[&str] = &[
     "get pod web -o yaml",
     "get pod web -o json",
     "get nodes -o wide",
-    "get events --sort-by .metadata.name",
+    "get events",
     "get endpointslices",
     "describe pod web",
     "describe pod nowhere",
@@ -71,7 +71,6 @@ const LINES: &[&str] = &[
     "rollout status deployment/app",
     "rollout history daemonset/logs",
     "rollout history deployment/app",
-    "rollout undo daemonset/logs --to-revision=1",
     "wait pod/web --for=condition=Ready",
 ];
 

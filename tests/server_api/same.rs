@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 
 use crate::kubectl::Kubectl;
 use crate::lab::Lab;
-use printed::{Differences, Printed, split};
+use printed::{Printed, split};
 
 /// One of the two tools, with the kubeconfig of a server.
 pub enum Tool<'a> {

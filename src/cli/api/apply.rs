@@ -187,6 +187,8 @@ fn taken_over(managers: &[Value], name: &str) -> Option<Vec<Value>> {
     let annotations = entry.pointer_mut("/fieldsV1/f:metadata/f:annotations");
     if let Some(annotations) = annotations.and_then(Value::as_object_mut) {
         annotations.shift_remove(&format!("f:{LAST_APPLIED}"));
+        // Nor does what it stands in go with the others.
+        annotations.shift_remove(".");
     }
     entry["manager"] = name.into();
     entry["operation"] = "Apply".into();

@@ -238,17 +238,11 @@ async fn send_away(
     deadline: Option<Instant>,
 ) -> anyhow::Result<()> {
     let evicts = !args.disable_eviction;
-    if args.dry_run.is_client() {
-        println!(
-            "{} {}{}",
-            pod.slashed(),
-            done(evicts),
-            args.dry_run.suffix()
-        );
-        return Ok(());
-    }
     let verb = if evicts { "evicting" } else { "deleting" };
     println!("{verb} pod {}{}", full_name(pod), args.dry_run.suffix());
+    if args.dry_run.is_client() {
+        return Ok(());
+    }
     loop {
         let error = match ask_to_go(client, args, pod).await {
             Ok(()) => break,

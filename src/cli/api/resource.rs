@@ -284,7 +284,7 @@ mod tests {
             ),
             entry(
                 "v1",
-                json!({"name": "nodes", "singularName": "node", "kind": "Node"}),
+                json!({"name": "nodes", "singularName": "node", "kind": "Node", "shortNames": ["no"]}),
             ),
             entry(
                 "apps/v1",

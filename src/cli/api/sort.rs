@@ -75,6 +75,9 @@ fn natural(a: &str, b: &str) -> Ordering {
                 return order;
             }
             (a, b) = (&a[in_a..], &b[in_b..]);
+        } else if (in_a > 0) != (in_b > 0) {
+            // A number comes before all that is none.
+            return in_b.cmp(&in_a);
         } else if x != y {
             return x.cmp(&y);
         } else {

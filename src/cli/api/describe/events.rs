@@ -71,17 +71,12 @@ impl Events {
         for event in &self.0 {
             let component = event.source.as_ref().map(|source| source.component.text());
             let component = component.filter(|component| !component.is_empty());
-            let mut message = event.message.text().trim().to_owned();
-            let field = event.involved_object.field_path.text();
-            if !field.is_empty() {
-                message = format!("{field}: {message}");
-            }
             let line = [
                 event.type_.text(),
                 event.reason.text(),
                 &interval(event),
                 component.unwrap_or(event.reporting_component.text()),
-                &message,
+                event.message.text().trim(),
             ];
             writer.line(1, line.join("\t"));
         }

@@ -111,10 +111,9 @@ fn words(key: &str) -> Vec<String> {
     // The last capital of a row begins the word after it.
     for at in 1..words.len() {
         let is_upper = words[at - 1].chars().all(char::is_uppercase);
-        if is_upper && words[at].chars().all(char::is_lowercase) {
-            if let Some(capital) = words[at - 1].pop() {
-                words[at].insert(0, capital);
-            }
+        let begins = is_upper && words[at].chars().all(char::is_lowercase);
+        if let Some(capital) = begins.then(|| words[at - 1].pop()).flatten() {
+            words[at].insert(0, capital);
         }
     }
     words.retain(|word| !word.is_empty());
