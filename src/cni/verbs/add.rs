@@ -182,13 +182,12 @@ impl Place<'_> {
         let (id, interface) = (self.attach.id, self.attach.interface);
         match self.try_once()? {
             Attempt::Done(slot) => return Ok(slot),
-            Attempt::InTheWay(error) => {
-                let cleared = self
-                    .kernel
-                    .clear_leftovers(id, interface, Some(self.sandbox));
-                if !cleared.map_err(about(id))? {
-                    return Err(exists(id, interface, &error));
-                }
+            Attempt::InTheWay(_) => {
+                // Whether anything was there says nothing: another process may just have
+                // deleted it.
+                self.kernel
+                    .clear_leftovers(id, interface, Some(self.sandbox))
+                    .map_err(about(id))?;
             }
             // Dead links hold ports until they are deleted.
             Attempt::Full => {}
