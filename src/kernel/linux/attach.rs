@@ -92,10 +92,13 @@ impl Ends<'_> {
             .and_then(|()| self.without_ipv6(attach))
             .and_then(|()| configure_sandbox(self.inside, attach, slot, NLM_F_EXCL))
             .and_then(|()| commit(self.outside, attach, slot, bridge, self.quiet));
-        if done.is_err() {
-            // The link is ours and nobody has seen it yet; the first error is the one to tell.
-            let _ = forget(self.outside, bridge, attach.cidrs, slot);
-            let _ = retire(self.outside, slot);
+        match done {
+            Ok(()) => settle(self.inside, attach),
+            Err(_) => {
+                // The link is ours and nobody has seen it yet; the first error is the one to tell.
+                let _ = forget(self.outside, bridge, attach.cidrs, slot);
+                let _ = retire(self.outside, slot);
+            }
         }
         done
     }
@@ -192,6 +195,19 @@ fn commit(
     }
     requests.push(message::commit_port(&name, attach));
     socket.batch(&requests)
+}
+
+/// Until the kernel comes round to starting the queue of an interface that has a carrier, it drops
+/// what the pod sends. Asked for the interface, it does so before it answers (`rtnl_getlink` in
+/// net/core/rtnetlink.c, since Linux 6.8).
+fn settle(inside: &mut Socket, attach: &Attach<'_>) {
+    let interface = attach.interface.as_str();
+    let ask = LinkUnspec::new_with_name(interface).build();
+    // The attachment is there, whatever the answer.
+    let _ = inside.get(
+        format!("see {interface} up in the pod"),
+        &RouteNetlinkMessage::GetLink(ask),
+    );
 }
 
 fn out_of_range(slot: Slot, cidr: IpNetwork) -> KernelError {
