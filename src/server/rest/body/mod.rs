@@ -228,17 +228,21 @@ fn remove(value: &mut Value, fields: &[UnknownField]) {
     }
 }
 
-/// As many warnings as headers can carry, by kube-apiserver's measure.
+/// As many warnings as headers can carry, by kube-apiserver's measure; and fewer than the hundred headers
+/// that clients of hyper take.
 fn bounded(messages: Vec<String>) -> Vec<String> {
+    const MOST: usize = 64;
     const EACH: usize = 256;
     const TOGETHER: usize = 4096;
     let mut left = TOGETHER;
-    let cut = messages
-        .into_iter()
-        .map(|message| match message.char_indices().nth(EACH) {
-            Some((end, _)) => message[..end].to_owned(),
-            None => message,
-        });
+    let cut =
+        messages
+            .into_iter()
+            .take(MOST)
+            .map(|message| match message.char_indices().nth(EACH) {
+                Some((end, _)) => message[..end].to_owned(),
+                None => message,
+            });
     cut.take_while(|message| match left.checked_sub(message.len()) {
         Some(rest) => {
             left = rest;
