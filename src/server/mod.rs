@@ -30,6 +30,13 @@ mod store;
 mod table;
 mod tls;
 
+/// See [`crate::fuzzing`].
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing {
+    pub use super::rest::fuzzing::{apply, decoder, patch, protobuf};
+    pub use super::selector::fuzzing::selector;
+}
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;

@@ -5,7 +5,7 @@
 //! field, whatever is in it. An object is in the set only through its fields, unless it has none; an
 //! element of a list is in it besides its fields.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -95,6 +95,28 @@ impl Shape {
             }
             _ => None,
         }
+    }
+}
+
+/// Where a list has an element twice, and which: `.spec.ports: … [port=80,protocol="TCP"]`.
+pub fn duplicate(value: &Value, shape: Shape) -> Option<String> {
+    match value {
+        Value::Object(map) if !shape.of.atomic => map.iter().find_map(|(name, value)| {
+            let below = duplicate(value, shape.field(name))?;
+            Some(format!(".{name}{below}"))
+        }),
+        Value::Array(list) => {
+            let mut known = BTreeSet::new();
+            list.iter().find_map(|element| {
+                let id = shape.identity(element)?;
+                let spelt = spell(&id);
+                match known.insert(id) {
+                    false => Some(format!(": duplicate entries for key {spelt}")),
+                    true => Some(spelt + &duplicate(element, shape.element())?),
+                }
+            })
+        }
+        _ => None,
     }
 }
 
