@@ -44,6 +44,10 @@ pub static PODS: Resource = Resource {
             label: "spec.restartPolicy",
             pointer: "/spec/restartPolicy",
         },
+        SelectableField {
+            label: "spec.schedulerName",
+            pointer: "/spec/schedulerName",
+        },
     ],
     strategy: Strategy {
         unknown_fields: |pod| {
