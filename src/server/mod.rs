@@ -18,6 +18,8 @@ mod discovery;
 mod kinds;
 mod object;
 mod openapi;
+mod pick;
+mod quantity;
 mod random;
 mod request;
 mod resource;

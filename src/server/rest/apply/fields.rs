@@ -137,7 +137,7 @@ impl Fields {
                 below: map
                     .iter()
                     .map(|(name, value)| {
-                        (format!("f:{name}"), Fields::of(value, shape.field(name)))
+                        (["f:", name].concat(), Fields::of(value, shape.field(name)))
                     })
                     .collect(),
             },
@@ -231,13 +231,14 @@ impl Fields {
         }
     }
 
-    pub fn encode(&self) -> Value {
-        let mut map = Map::new();
-        if self.member && !self.below.is_empty() {
+    pub fn encode(self) -> Value {
+        let itself = self.member && !self.below.is_empty();
+        let mut map = Map::with_capacity(usize::from(itself) + self.below.len());
+        if itself {
             map.insert(".".into(), Value::Object(Map::new()));
         }
-        for (branch, fields) in &self.below {
-            map.insert(branch.clone(), fields.encode());
+        for (branch, fields) in self.below {
+            map.insert(branch, fields.encode());
         }
         Value::Object(map)
     }
