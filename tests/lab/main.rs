@@ -4,10 +4,13 @@ mod cluster;
 mod crashes;
 mod fabric;
 mod input;
+mod kubectl;
 mod lifecycle;
 mod observe;
 mod place;
 mod pods;
 mod streams;
+#[path = "../support/mod.rs"]
+mod support;
 mod terminal;
 mod workloads;
