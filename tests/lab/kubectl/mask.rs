@@ -67,20 +67,18 @@ pub fn mask(text: &str) -> String {
     let mut masked = String::new();
     let mut at = 0;
     while at < lines.len() {
-        let length = match columns(&lines[at..]) {
-            Some(columns) => {
-                let length = lines[at..].iter().take_while(|line| !line.is_empty());
-                let length = length.count();
-                masked.push_str(&table(&lines[at..at + length], &columns));
-                length
+        let rows = columns(&lines[at..]).map(|columns| rows(&lines[at..], &columns));
+        match rows {
+            Some(rows) => {
+                masked.push_str(&table(lines[at], &rows));
+                at += rows.len();
             }
             None => {
                 masked.push_str(&words(lines[at]));
                 masked.push('\n');
-                1
+                at += 1;
             }
-        };
-        at += length;
+        }
     }
     masked
 }
@@ -124,40 +122,45 @@ fn columns(lines: &[&str]) -> Option<Vec<Range<usize>>> {
     )
 }
 
-fn table(lines: &[&str], columns: &[Range<usize>]) -> String {
-    let indent = " ".repeat(columns[0].start);
-    let rows: Vec<Vec<String>> = lines.iter().map(|line| cells(line, columns)).collect();
-    let rows: Vec<Vec<String>> = rows
+/// The cells of a line.
+type Row = Vec<String>;
+
+/// As far as the table goes: to a line that is empty, or not indented as it is.
+fn rows(lines: &[&str], columns: &[Range<usize>]) -> Vec<Row> {
+    let indent = columns[0].start;
+    let inside = |line: &&&str| line.find(|letter| letter != ' ') == Some(indent);
+    let rows = lines.iter().take_while(inside);
+    rows.map_while(|line| cells(line, columns)).collect()
+}
+
+fn table(head: &str, rows: &[Row]) -> String {
+    let indent = head.len() - head.trim_start().len();
+    let gap = if indent == 0 && !head.contains("REVISION  ") {
+        "   "
+    } else {
+        "  "
+    };
+    let masked: Vec<Row> = rows
         .iter()
         .enumerate()
         .map(|(row, cells)| {
             let cells = cells.iter().zip(&rows[0]);
-            cells
-                .map(|(cell, head)| {
-                    if row == 0 {
-                        cell.clone()
-                    } else {
-                        masked_cell(cell, head)
-                    }
-                })
-                .collect()
+            let mask = |(cell, head): (&String, &String)| match row {
+                0 => cell.clone(),
+                _ => masked_cell(cell, head),
+            };
+            cells.map(mask).collect()
         })
         .collect();
-    let widths: Vec<usize> = (0..columns.len())
-        .map(|column| {
-            rows.iter()
-                .map(|row| row[column].chars().count())
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
+    let width = |column: usize| masked.iter().map(move |row| row[column].len()).max();
+    let widths: Vec<usize> = (0..rows[0].len()).filter_map(width).collect();
     let mut text = String::new();
-    for row in rows {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
-        let line = format!("{indent}{}", cells.collect::<Vec<_>>().join("   "));
+    for row in &masked {
+        let cells = row.iter().zip(&widths);
+        let cells: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        let line = format!("{:indent$}{}", "", cells.join(gap));
         text.push_str(line.trim_end());
         text.push('\n');
     }
@@ -165,24 +168,21 @@ fn table(lines: &[&str], columns: &[Range<usize>]) -> String {
 }
 
 /// A watch's rows may be wider than its head was, but no cell of theirs is empty.
-fn cells(line: &str, columns: &[Range<usize>]) -> Vec<String> {
-    let fits = columns
-        .iter()
-        .skip(1)
-        .all(|column| line.len() < column.start || line.as_bytes()[..column.start].ends_with(b" "));
-    if !fits {
-        return line
-            .split("  ")
-            .map(str::trim)
-            .filter(|cell| !cell.is_empty())
-            .map(str::to_owned)
-            .collect();
+fn cells(line: &str, columns: &[Range<usize>]) -> Option<Row> {
+    let cut = |column: &Range<usize>| {
+        column.start == 0 || line.len() < column.start || line.as_bytes()[column.start - 1] == b' '
+    };
+    if columns.iter().all(cut) {
+        let cell = |column: &Range<usize>| line.get(column.start..column.end.min(line.len()));
+        let cells = columns.iter().map(|column| cell(column).unwrap_or(""));
+        return Some(cells.map(|cell| cell.trim().to_owned()).collect());
     }
-    let cell = |column: &Range<usize>| line.get(column.start..column.end.min(line.len()));
-    columns
-        .iter()
-        .map(|column| cell(column).unwrap_or("").trim().to_owned())
-        .collect()
+    let cells = line
+        .split("  ")
+        .map(str::trim)
+        .filter(|cell| !cell.is_empty());
+    let cells: Row = cells.map(str::to_owned).collect();
+    (cells.len() == columns.len()).then_some(cells)
 }
 
 fn masked_cell(cell: &str, head: &str) -> String {
@@ -218,9 +218,9 @@ other   0/1     0               <age>   <none>          <none>
 Liveness: http-get http://:8080/ delay=0s timeout=1s
 Node:     node-1/172.30.0.11 10.96.0.1 <service address>
 Events:
-  Type     Reason    Age     From
-  ----     ------    ----    ----
-  Normal   Started   <age>   kubelet
+  Type    Reason   Age    From
+  ----    ------   ----   ----
+  Normal  Started  <age>  kubelet
 ";
     assert_eq!(mask(printed), masked);
 }

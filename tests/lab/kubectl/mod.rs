@@ -37,7 +37,7 @@ fn is_known() -> bool {
     };
     let version: Value = serde_json::from_slice(&version.stdout).unwrap_or_default();
     let minor = version["clientVersion"]["minor"].as_str().unwrap_or("");
-    let known = matches!(minor, "32" | "33");
+    let known = matches!(minor.trim_end_matches('+'), "32" | "33");
     if !known {
         let version = &version["clientVersion"]["gitVersion"];
         eprintln!("skipped: kubectl {version} words things its own way; 1.32 and 1.33 are known");

@@ -48,7 +48,7 @@ fn what_there_is(session: &mut Session<'_>) {
         "kubectl explain pods.spec.containers.livenessProbe",
         "kubectl explain pods | head -n 12",
         "kubectl explain deployments.spec.strategy --recursive",
-        "kubectl explain events.v1.events.k8s.io.note",
+        "kubectl explain events.note --api-version=events.k8s.io/v1",
         "kubectl explain pods.spec.nothing",
     ]);
     session.chapter("reference-01-what-there-is");
@@ -61,14 +61,12 @@ fn refusals(session: &mut Session<'_>) {
         "kubectl create -f unknown.yaml --validate=warn --dry-run=server",
         "kubectl create -f unknown.yaml --validate=ignore --dry-run=server",
         "kubectl create -f kubia-json.json --dry-run=client",
-        "kubectl create deployment 'we b' --image=pause:1",
         "kubectl get pods -l 'a b'",
         "kubectl get pods --field-selector spec.foo=bar",
         "kubectl delete service nobody",
         "kubectl scale deployment nobody --replicas=2",
         "kubectl get pods/nobody nodes/node-1",
         "kubectl label node node-1 kubernetes.io/hostname=other",
-        "kubectl autoscale deployment web --max=3",
     ]);
     session.chapter("reference-02-refusals");
 }

@@ -12,7 +12,7 @@ fn pods_labels_and_namespaces_as_the_notes_tell_them() {
     }
     let place = Place::new();
     let file = place.root().join("lab.yaml");
-    let lab = "apiVersion: podnet.dev/v1alpha1\nkind: Lab\nspec:\n  nodes: 3\n  \
+    let lab = "apiVersion: podnet.dev/v1alpha1\nkind: Lab\nspec:\n  nodes: [{name: node-1}, {name: node-2}, {name: node-3}]\n  \
                restartBackOffScale: 0.001\n";
     std::fs::write(&file, lab).expect("written");
     place.ok(&["up", "-f", file.to_str().expect("text")]);
