@@ -58,7 +58,7 @@ fn looking(session: &mut Session<'_>) {
         "kubectl get pods --no-headers",
         "kubectl get pods --show-labels",
         "kubectl get pods -L creation_method,env",
-        "kubectl get pods --sort-by=.metadata.labels.rel -L rel",
+        "kubectl get pods -l app --sort-by=.metadata.labels.rel -L rel",
         "kubectl get pods --field-selector spec.nodeName=node-9",
         "kubectl get pods --field-selector status.phase=Running,metadata.name=kubia-two",
         "kubectl get pod nobody",
