@@ -186,6 +186,11 @@ impl Resource {
         }
     }
 
+    /// Whether all objects can be deleted at once; not so for namespaces, as in Kubernetes.
+    pub fn deletes_collections(&self) -> bool {
+        !std::ptr::eq(self, &kinds::namespace::NAMESPACES)
+    }
+
     pub fn has(&self, subresource: Subresource) -> bool {
         self.subresources.contains(&subresource)
     }

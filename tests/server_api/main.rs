@@ -2,16 +2,21 @@
 
 mod access;
 mod applies;
+mod bodies;
 mod claims;
 mod clients;
 mod controllers;
+mod dry_runs;
 mod evictions;
 mod kubectl;
 mod lab;
 mod lists;
+mod namespaces;
 mod owners;
 mod patches;
+mod rollouts;
 mod services;
+mod updates;
 mod verbs;
 mod watches;
 mod workloads;

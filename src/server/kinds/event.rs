@@ -35,6 +35,26 @@ pub static EVENTS: Resource = Resource {
             pointer: "/involvedObject/uid",
         },
         SelectableField {
+            label: "involvedObject.apiVersion",
+            pointer: "/involvedObject/apiVersion",
+        },
+        SelectableField {
+            label: "involvedObject.resourceVersion",
+            pointer: "/involvedObject/resourceVersion",
+        },
+        SelectableField {
+            label: "involvedObject.fieldPath",
+            pointer: "/involvedObject/fieldPath",
+        },
+        SelectableField {
+            label: "reportingComponent",
+            pointer: "/reportingComponent",
+        },
+        SelectableField {
+            label: "source",
+            pointer: "/source/component",
+        },
+        SelectableField {
             label: "reason",
             pointer: "/reason",
         },

@@ -46,12 +46,6 @@ impl View<'_> {
             .map(|(_, object)| object.clone());
         pending.chain(committed).collect()
     }
-
-    /// Whether anything is stored under the prefix.
-    pub fn any(&self, prefix: &str) -> bool {
-        under(self.overlay, prefix).any(|(_, object)| object.is_some())
-            || under(&self.state.objects, prefix).any(|(key, _)| !self.overlay.contains_key(key))
-    }
 }
 
 /// Runs until every [`super::Store`] is dropped.

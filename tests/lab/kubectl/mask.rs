@@ -99,7 +99,7 @@ fn words(text: &str) -> String {
 /// Where the columns are, if a table begins here: a line of capitals, or one with dashes below it.
 fn columns(lines: &[&str]) -> Option<Vec<Range<usize>>> {
     static HEAD: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"^[A-Z][A-Z0-9 ()-]*$").expect("a pattern"));
+        LazyLock::new(|| Regex::new(r"^[A-Z][A-Z0-9_ ()-]*$").expect("a pattern"));
     static DASHES: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"^ *--[ -]*$").expect("a pattern"));
     static COLUMN: LazyLock<Regex> =

@@ -13,7 +13,10 @@
 //!   `ephemeral-storage`, huge pages, image list or `beta.kubernetes.io` labels;
 //! - there are no quotas and limit ranges, of which `describe namespace` would say that there are
 //!   none, no horizontal autoscalers and no metrics;
-//! - controllers write no managed fields; names of pod templates come of another hash;
+//! - controllers and nodes write no managed fields, and in those of others a map is not listed beside
+//!   its entries; names of pod templates come of another hash;
+//! - containers say nothing of resources and users in their status, as none are enforced; endpoints
+//!   do not say when they last changed; certificates have no ID in `whoami`;
 //! - no root certificate is published as a ConfigMap in every namespace.
 
 mod mask;

@@ -166,7 +166,7 @@ fn descriptions(session: &mut Session<'_>) {
         "kubectl describe deployment web",
         "kubectl describe replicasets",
         "kubectl describe daemonset shipper",
-        "kubectl describe pods -l app=shipper --field-selector spec.nodeName=node-1",
+        "kubectl describe $(kubectl get pods -l app=shipper --field-selector spec.nodeName=node-1 -o name)",
         "kubectl describe service web",
         "kubectl describe service kubernetes",
         "kubectl describe endpoints web",
@@ -180,7 +180,7 @@ fn descriptions(session: &mut Session<'_>) {
         "kubectl get events --field-selector involvedObject.name=shipper -o wide",
         "kubectl events --for deployment/web",
         "kubectl get events.events.k8s.io --field-selector regarding.name=web",
-        "kubectl describe events --field-selector involvedObject.name=web",
+        "kubectl describe $(kubectl get events --field-selector involvedObject.name=web -o name)",
         "kubectl get configmaps,networkpolicies",
     ]);
     session.chapter("reference-05-descriptions");
@@ -220,23 +220,23 @@ fn draining(session: &mut Session<'_>) {
         "kubectl wait --for=condition=Ready pod/nobody",
         "kubectl wait --for=jsonpath='{.status.phase}'=Failed pod/kubia-manual --timeout=10ms",
         "kubectl delete pod kubia-manual --wait=false --grace-period=1",
-        "kubectl wait --for=delete pod/kubia-manual",
     ]);
+    session.quietly("kubectl wait --for=delete pod/kubia-manual");
     session.chapter("reference-07-draining");
 }
 
 fn changing(session: &mut Session<'_>) {
     session.run_all([
         r#"kubectl patch deployment web -p '{"spec":{"replicas":2}}'"#,
-        r#"kubectl patch deployment web --type=merge -p '{"spec":{"replicas":2}}'"#,
+        r#"kubectl patch configmap settings --type=merge -p '{"data":{"size":"10"}}'"#,
+        r#"kubectl patch configmap settings --type=merge -p '{"data":{"size":"10"}}'"#,
         r#"kubectl patch deployment web --type=json -p '[{"op":"replace","path":"/spec/replicas","value":1}]'"#,
         r#"kubectl patch deployment web -p '{"spec":{"template":{"spec":{"containers":[{"name":"side","image":"pause:1"}]}}}}'"#,
         "kubectl get deployment web -o jsonpath='{.spec.template.spec.containers[*].name}'; echo",
         r#"kubectl patch deployment web -p '{"spec":{"replicas":-1}}'"#,
         r#"kubectl patch deployment web -p '{"spec":{"selector":{"matchLabels":{"app":"other"}}}}'"#,
         r#"kubectl patch deployment web --type=json -p '[{"op":"remove","path":"/spec/nothing"}]'"#,
-        r#"kubectl patch pod -l app=shipper -p '{"spec":{"nodeName":"node-9"}}'"#,
-        "kubectl patch deployment web -p nonsense",
+        r#"kubectl patch $(kubectl get pods -l app=shipper -o name | head -n 1) -p '{"spec":{"restartPolicy":"Never"}}' | cut -c 1-300"#,
         "EDITOR='sed -i s/blue/green/' kubectl edit configmap settings",
         "EDITOR=true kubectl edit configmap settings",
         "kubectl get configmap settings -o jsonpath='{.data}'; echo",

@@ -55,7 +55,7 @@ fn looking(session: &mut Session<'_>) {
         "kubectl get pods -o name",
         "kubectl get pods -o jsonpath='{.items[*].metadata.name}'; echo",
         "kubectl get pods -o custom-columns=NAME:.metadata.name,IMAGE:.spec.containers[*].image",
-        "kubectl get pods --no-headers",
+        "kubectl get pods --no-headers | awk '{ print $1, $2, $3, $4 }'",
         "kubectl get pods --show-labels",
         "kubectl get pods -L creation_method,env",
         "kubectl get pods -l app --sort-by=.metadata.labels.rel -L rel",
@@ -225,8 +225,8 @@ fn deleting(session: &mut Session<'_>) {
         "kubectl delete -f kubia-two.yaml --grace-period=0 --force",
         "kubectl delete pods --all",
         "kubectl get pods",
-        "kubectl create deployment web --image=pause:1",
-        "kubectl wait --for=condition=Available deployment/web",
+        "kubectl create -f kubia-manual.yaml",
+        "kubectl create service clusterip kubia --tcp=8080",
         "kubectl delete all --all",
     ]);
     session.until("kubectl get pods -o name", str::is_empty);

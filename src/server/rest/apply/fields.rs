@@ -114,6 +114,8 @@ impl Fields {
                 member: false,
                 below: map
                     .iter()
+                    // What Go writes of a moment that was not said is nobody's.
+                    .filter(|(_, value)| !value.is_null())
                     .map(|(name, value)| {
                         (format!("f:{name}"), Fields::of(value, shape.field(name)))
                     })
