@@ -236,7 +236,6 @@ fn changing(session: &mut Session<'_>) {
         r#"kubectl patch deployment web -p '{"spec":{"replicas":-1}}'"#,
         r#"kubectl patch deployment web -p '{"spec":{"selector":{"matchLabels":{"app":"other"}}}}'"#,
         r#"kubectl patch deployment web --type=json -p '[{"op":"remove","path":"/spec/nothing"}]'"#,
-        r#"kubectl patch $(kubectl get pods -l app=shipper -o name | head -n 1) -p '{"spec":{"restartPolicy":"Never"}}' | cut -c 1-300"#,
         "EDITOR='sed -i s/blue/green/' kubectl edit configmap settings",
         "EDITOR=true kubectl edit configmap settings",
         "kubectl get configmap settings -o jsonpath='{.data}'; echo",
