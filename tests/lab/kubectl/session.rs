@@ -95,15 +95,19 @@ impl<'a> Session<'a> {
         });
     }
 
-    /// Records what a line prints while `during` runs, which is given what is there to wait with.
-    pub fn watch(&mut self, line: &str, during: impl FnOnce(&Session<'_>, &Watch)) {
+    /// Records what a line prints while `during` runs, which is given what is there to wait with: up to
+    /// the row that has `last` in it, as how much of the rest is seen is a matter of luck.
+    pub fn watch(&mut self, line: &str, last: &str, during: impl FnOnce(&Session<'_>, &Watch)) {
         let watch = Watch::start(self.shell(&format!("exec {line}")));
         during(self, &watch);
+        watch.wait_for(|printed| printed.contains(last));
         let printed = watch.end();
         let _ = writeln!(self.record, "$ {line}");
         // A change that no column shows is another row of the same.
         let mut rows: Vec<String> = mask(&printed).lines().map(str::to_owned).collect();
         rows.dedup();
+        let end = rows.iter().position(|row| row.contains(last));
+        rows.truncate(end.map_or(rows.len(), |end| end + 1));
         let _ = writeln!(self.record, "{}\n", rows.join("\n"));
     }
 
