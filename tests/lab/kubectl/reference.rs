@@ -165,7 +165,8 @@ fn descriptions(session: &mut Session<'_>) {
     session.run_all([
         "kubectl describe deployment web",
         "kubectl describe replicasets",
-        "kubectl describe daemonset shipper",
+        // kubectl 1.32 does not say the namespace, 1.33 does.
+        "kubectl describe daemonset shipper | grep -v ^Namespace",
         "kubectl describe $(kubectl get pods -l app=shipper --field-selector spec.nodeName=node-1 -o name)",
         "kubectl describe service web",
         "kubectl describe service kubernetes",
