@@ -75,7 +75,7 @@ fn talking(session: &mut Session<'_>) {
         "kubectl log kubia-manual",
         "kubectl logs kubia-two -c sidecar",
         "kubectl logs kubia-two",
-        "kubectl logs kubia-two --all-containers --prefix",
+        "kubectl logs kubia-two --all-containers --prefix | sort",
         "kubectl logs kubia-two -c nobody",
         "kubectl logs nobody",
         "kubectl logs kubia-manual --previous",
