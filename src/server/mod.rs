@@ -18,6 +18,7 @@ mod discovery;
 mod kinds;
 mod object;
 mod openapi;
+mod pick;
 mod random;
 mod request;
 mod resource;
@@ -28,6 +29,13 @@ mod status;
 mod store;
 mod table;
 mod tls;
+
+/// See [`crate::fuzzing`].
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing {
+    pub use super::rest::fuzzing::{apply, decoder, patch, protobuf};
+    pub use super::selector::fuzzing::selector;
+}
 
 use std::future::Future;
 use std::io;

@@ -55,8 +55,8 @@ async fn what_is_too_much_is_refused_named_or_passed_over() {
     };
     let yaml =
         |name: &str| format!("metadata: {{name: {name}}}\ndatum: 1\ndata:\n  a: '1'\n  a: '2'\n");
-    type Form<'a> = (&'a str, &'a str, &'a dyn Fn(&str) -> String);
-    let forms: [Form<'_>; 2] = [("json", JSON, &json), ("yaml", YAML, &yaml)];
+    type Written<'a> = &'a dyn Fn(&str) -> String;
+    let forms: [(&str, &str, Written<'_>); 2] = [("json", JSON, &json), ("yaml", YAML, &yaml)];
     for (name, form, body) in forms {
         for (index, (query, warnings)) in [
             ("?fieldValidation=Ignore", &[][..]),

@@ -89,7 +89,7 @@ async fn empty(store: &Store, namespace: &str) {
         .filter(|resource| resource.namespaced)
         .flat_map(|resource| store.list(&resource.prefix(Some(namespace))).0)
         // It is on its way: asking again would change nothing.
-        .filter(|object| !object::is_terminating(&object.value()));
+        .filter(|object| !object.is_terminating);
     for result in join_all(objects.map(|object| delete(store, object))).await {
         note("empty a namespace", result);
     }

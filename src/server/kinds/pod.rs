@@ -44,6 +44,10 @@ pub static PODS: Resource = Resource {
             label: "spec.restartPolicy",
             pointer: "/spec/restartPolicy",
         },
+        SelectableField {
+            label: "spec.schedulerName",
+            pointer: "/spec/schedulerName",
+        },
     ],
     strategy: Strategy {
         unknown_fields: super::unknown_fields::<k8s_openapi::api::core::v1::Pod>,

@@ -7,6 +7,8 @@ mod create;
 mod delete;
 mod events;
 mod eviction;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod negotiate;
 mod page;
 mod patch;

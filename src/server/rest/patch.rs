@@ -3,6 +3,8 @@
 //!
 //! A JSON patch is a small program, which [`json`] runs within bounds.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod json;
 mod strategic;
 
