@@ -31,6 +31,8 @@ fn the_oldest_kubectl_does_what_it_can() {
         "kubectl logs kubia-manual",
         "kubectl logs kubia-two -c sidecar",
         "kubectl exec kubia-two -c sidecar -- hostname",
+        // Programs that end before this kubectl has opened all streams.
+        "for i in 1 2 3 4 5 6 7 8; do kubectl exec kubia-two -c sidecar -- true || echo $i; done",
         "echo through standard input | kubectl exec -i kubia-two -c sidecar -- cat",
         "kubectl exec kubia-two -c sidecar -- sh -c 'echo gone wrong >&2; exit 3'",
     ]);
