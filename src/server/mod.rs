@@ -19,6 +19,7 @@ mod kinds;
 mod object;
 mod openapi;
 mod pick;
+mod quantity;
 mod random;
 mod request;
 mod resource;

@@ -179,6 +179,27 @@ async fn a_body_that_is_none_is_refused() {
 }
 
 #[tokio::test]
+async fn a_flood_of_mistakes_is_not_answered_with_one() {
+    let lab = Lab::start().await;
+    let unknown: Vec<String> = (0..50_000)
+        .map(|n| format!(r#""f{n}": 1, "f{n}": 2"#))
+        .collect();
+    let body = format!(
+        r#"{{"metadata": {{"name": "flood"}}, {}, "{}": 1}}"#,
+        unknown.join(", "),
+        "x".repeat(1 << 20)
+    );
+    let (code, warned, name) = send(&lab, "POST", MAPS, JSON, &body).await;
+    assert_eq!((code, name.as_str()), (201, "flood"));
+    let length: usize = warned.iter().map(String::len).sum();
+    assert!(!warned.is_empty() && length < 8192, "{length}");
+    let strict = format!("{MAPS}?fieldValidation=Strict");
+    let (code, _, message) = send(&lab, "POST", &strict, JSON, &body).await;
+    assert_eq!(code, 400);
+    assert_eq!(message.matches("duplicate field").count(), 100);
+}
+
+#[tokio::test]
 async fn metadata_can_be_had_alone() {
     let lab = Lab::start().await;
     let map = json!({"metadata": {"name": "a", "labels": {"x": "y"}}, "data": {"k": "v"}});

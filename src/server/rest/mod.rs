@@ -9,6 +9,7 @@ mod events;
 mod eviction;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod list_options;
 mod negotiate;
 mod page;
 mod patch;
@@ -82,7 +83,8 @@ impl Api {
     }
 
     async fn route(&self, caller: &Caller, request: Request<Incoming>) -> Answer {
-        let mut options = Options::parse(request.uri().query().unwrap_or(""))?;
+        let mut options = Options::parse(request.uri().query().unwrap_or(""))
+            .map_err(|unfit| unfit.error(request.method()))?;
         match Target::parse(request.method(), request.uri().path(), &options)? {
             Target::Path(path) => match *request.method() {
                 Method::GET | Method::HEAD => discovery::answer(&path)

@@ -10,10 +10,9 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::negotiate::Form;
-use super::{Answer, Api, Scope, respond};
+use super::{Answer, Api, Scope, list_options, respond};
 use crate::server::object;
 use crate::server::random;
-use crate::server::request::{Options, VersionMatch};
 use crate::server::resource::Resource;
 use crate::server::selector::Selector;
 use crate::server::status::ApiError;
@@ -32,7 +31,7 @@ impl Api {
         let resource = scope.resource;
         let options = &scope.options;
         let selector = scope.selector()?;
-        check_version_match(options)?;
+        list_options::check(options)?;
         let view = EventView {
             resource,
             shown: match form {
@@ -85,22 +84,6 @@ impl Api {
         Ok(respond::stream(
             stream::iter(initial).chain(watch.into_stream()),
         ))
-    }
-}
-
-/// The two go together or not at all, as in Kubernetes.
-fn check_version_match(options: &Options) -> Result<(), ApiError> {
-    let refused = |why: &str| Err(ApiError::BadRequest(why.into()));
-    match (options.send_initial_events, options.version_match) {
-        (None, None) | (Some(_), Some(VersionMatch::NotOlderThan)) => Ok(()),
-        (None, Some(_)) => refused(
-            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless \
-             sendInitialEvents is provided",
-        ),
-        (Some(_), _) => refused(
-            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting \
-             resourceVersionMatch to NotOlderThan",
-        ),
     }
 }
 

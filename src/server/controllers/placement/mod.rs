@@ -8,7 +8,6 @@ mod affinity;
 mod needs;
 mod neighbours;
 mod node;
-mod quantity;
 mod spread;
 pub mod taint;
 #[cfg(test)]
