@@ -71,6 +71,9 @@ pub enum ApiError {
     /// What a patch makes of an object is none; `shown` is that, or the patch.
     #[error(" \"\" is invalid: patch: Invalid value: {shown:?}: {why}")]
     InvalidPatch { shown: String, why: String },
+    /// An operation of a JSON patch, which Kubernetes does not say more of.
+    #[error("the server rejected our request due to an error in our request")]
+    UnusablePatch,
     #[error("{0}")]
     BadRequest(String),
     #[error("the server does not allow this method on the requested resource")]
@@ -317,7 +320,8 @@ impl ApiError {
             | ApiError::ApplyConflict { .. } => 409,
             ApiError::Invalid { .. }
             | ApiError::InvalidOptions { .. }
-            | ApiError::InvalidPatch { .. } => 422,
+            | ApiError::InvalidPatch { .. }
+            | ApiError::UnusablePatch => 422,
             ApiError::Forbidden { .. } | ApiError::NamespaceTerminating { .. } => 403,
             ApiError::BadRequest(_) => 400,
             ApiError::MethodNotAllowed => 405,
@@ -340,7 +344,8 @@ impl ApiError {
             ApiError::Conflict { .. } | ApiError::ApplyConflict { .. } => "Conflict",
             ApiError::Invalid { .. }
             | ApiError::InvalidOptions { .. }
-            | ApiError::InvalidPatch { .. } => "Invalid",
+            | ApiError::InvalidPatch { .. }
+            | ApiError::UnusablePatch => "Invalid",
             ApiError::Forbidden { .. } | ApiError::NamespaceTerminating { .. } => "Forbidden",
             ApiError::BadRequest(_) => "BadRequest",
             ApiError::MethodNotAllowed => "MethodNotAllowed",
@@ -439,7 +444,9 @@ impl ApiError {
                     .collect();
                 Some(details)
             }
-            ApiError::NoSuchPath | ApiError::MethodNotAllowed => Some(json!({})),
+            ApiError::NoSuchPath | ApiError::MethodNotAllowed | ApiError::UnusablePatch => {
+                Some(json!({}))
+            }
             // Clients that have followed another store begin anew at this cause.
             ApiError::VersionTooLarge { .. } => Some(json!({
                 "causes": [{

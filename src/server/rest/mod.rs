@@ -87,9 +87,11 @@ impl Api {
             .map_err(|unfit| unfit.error(request.method()))?;
         match Target::parse(request.method(), request.uri().path(), &options)? {
             Target::Path(path) => match *request.method() {
-                Method::GET | Method::HEAD => discovery::answer(&path)
-                    .map(|document| respond::document(&document, request.uri().query()))
-                    .ok_or(ApiError::NoSuchPath),
+                Method::GET | Method::HEAD => {
+                    discovery::answer(&path, negotiate::accepted_document(&request))
+                        .map(|document| respond::document(&document, request.uri().query()))
+                        .ok_or(ApiError::NoSuchPath)
+                }
                 _ => Err(ApiError::MethodNotAllowed),
             },
             Target::Resource(mut target) => {
@@ -100,7 +102,9 @@ impl Api {
                 let verb = target.verb;
                 let newer_event = events::redirect(&mut target, &mut options);
                 let scope = Scope::of(target, options)?;
-                let answer = self.serve(verb, scope, request).await?;
+                let deprecated = scope.resource.deprecated();
+                let mut answer = self.serve(verb, scope, request).await?;
+                respond::warn(&mut answer, deprecated);
                 match newer_event {
                     true => events::renamed(verb, answer).await,
                     false => Ok(answer),

@@ -23,7 +23,7 @@ use super::update::{check_names, dry, step, tracked};
 use super::{Answer, Api, Scope, body, respond};
 use crate::server::kinds::event;
 use crate::server::schema::Type;
-use crate::server::status::{ApiError, Cause};
+use crate::server::status::ApiError;
 
 /// The media type of what is no patch but an [application](super::apply).
 const APPLY: &str = "application/apply-patch+yaml";
@@ -137,10 +137,9 @@ impl Patch {
                 Some(shown)
             }
             Kind::Json(patch) => {
-                json::apply(&mut value, &patch).map_err(|why| ApiError::Invalid {
-                    resource,
-                    name: scope.name().to_owned(),
-                    causes: vec![Cause::invalid("patch", &why.path.into(), &why.detail)],
+                json::apply(&mut value, &patch).map_err(|why| {
+                    tracing::debug!(path = why.path, why = why.detail, "a patch does not apply");
+                    ApiError::UnusablePatch
                 })?;
                 None
             }
