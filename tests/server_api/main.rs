@@ -15,6 +15,7 @@ mod namespaces;
 mod owners;
 mod patches;
 mod rollouts;
+mod same;
 mod services;
 mod updates;
 mod verbs;
