@@ -23,7 +23,7 @@ use super::update::{check_names, dry, step, tracked};
 use super::{Answer, Api, Scope, body, respond};
 use crate::server::kinds::event;
 use crate::server::schema::Type;
-use crate::server::status::ApiError;
+use crate::server::status::{ApiError, Cause};
 
 /// The media type of what is no patch but an [application](super::apply).
 const APPLY: &str = "application/apply-patch+yaml";
