@@ -183,17 +183,32 @@ fn taken_over(managers: &[Value], name: &str) -> Option<Vec<Value>> {
             left.push(manager.clone());
         }
     }
-    // It stays, for the way back; the file does not say it, and it would go.
-    let annotations = entry.pointer_mut("/fieldsV1/f:metadata/f:annotations");
-    if let Some(annotations) = annotations.and_then(Value::as_object_mut) {
-        annotations.shift_remove(&format!("f:{LAST_APPLIED}"));
-        // Nor does what it stands in go with the others.
-        annotations.shift_remove(".");
-    }
+    leave_annotation(&mut entry["fieldsV1"]);
     entry["manager"] = name.into();
     entry["operation"] = "Apply".into();
     left.push(entry);
     Some(left)
+}
+
+/// The annotation of `kubectl apply` stays, for the way back: nobody owns it, nor what it stands in,
+/// as the file does not say it and it would go.
+fn leave_annotation(fields: &mut Value) {
+    let field = format!("f:{LAST_APPLIED}");
+    let Some(Value::Object(metadata)) = fields.get_mut("f:metadata") else {
+        return;
+    };
+    if let Some(Value::Object(annotations)) = metadata.get_mut("f:annotations") {
+        annotations.retain(|key, _| *key != field && key != ".");
+        // One without a field in it would be owned as a whole.
+        if annotations.is_empty() {
+            metadata.shift_remove("f:annotations");
+        }
+    }
+    if metadata.is_empty()
+        && let Some(fields) = fields.as_object_mut()
+    {
+        fields.shift_remove("f:metadata");
+    }
 }
 
 /// All fields of both.
@@ -235,5 +250,16 @@ mod tests {
             ]
         );
         assert_eq!(taken_over(&managers[1..], "kubectl"), None);
+
+        let annotated = |others: Value| {
+            let mut annotations = json!({".": {}, format!("f:{LAST_APPLIED}"): {}});
+            json_patch::merge(&mut annotations, &others);
+            let mut fields = json!({"f:data": {}, "f:metadata": {"f:annotations": annotations}});
+            leave_annotation(&mut fields);
+            fields
+        };
+        assert_eq!(annotated(json!({})), json!({"f:data": {}}));
+        let left = json!({"f:data": {}, "f:metadata": {"f:annotations": {"f:x": {}}}});
+        assert_eq!(annotated(json!({"f:x": {}})), left);
     }
 }

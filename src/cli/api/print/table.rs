@@ -124,7 +124,8 @@ impl Printer {
         let metadata = &row.object["metadata"];
         let mut cells = Vec::new();
         if self.extras.event_column {
-            cells.push(event.to_owned());
+            // As wide as the longest of them.
+            cells.push(format!("{event:<8}"));
         }
         if self.with_namespace {
             cells.push(
