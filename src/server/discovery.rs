@@ -1,4 +1,4 @@
-//! What there is: the documents by which clients find resources, and health.
+//! What there is: the documents by which clients find resources.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,6 @@ use super::resource::{ALL, Resource, Subresource};
 
 pub enum Document {
     Json(Value),
-    Text(&'static str),
     /// JSON that is kept as it is sent.
     Made(Bytes),
     /// OpenAPI v2 in protobuf.
@@ -24,9 +23,8 @@ pub fn answer(path: &str) -> Option<Document> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let document = match parts.as_slice() {
         [] => {
-            json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]})
+            json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]})
         }
-        ["healthz" | "livez" | "readyz", ..] => return Some(Document::Text("ok")),
         ["version"] => version(),
         ["api"] => json!({
             "kind": "APIVersions",

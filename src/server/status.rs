@@ -40,6 +40,16 @@ pub enum ApiError {
         name: String,
         why: String,
     },
+    /// What the caller may not ask for, whether it exists or not.
+    #[error("{}{why}", forbidden(group, resource, name))]
+    Denied {
+        group: String,
+        /// Empty for what is no resource.
+        resource: String,
+        /// Empty for what is about no single object.
+        name: String,
+        why: String,
+    },
     #[error("{0}")]
     BadRequest(String),
     #[error("the server does not allow this method on the requested resource")]
@@ -75,6 +85,10 @@ pub enum ApiError {
         name: String,
         conflicts: Vec<FieldConflict>,
     },
+    #[error("Timeout: request did not complete within the allotted timeout")]
+    TooSlow,
+    #[error("Too many requests, please try again later.")]
+    TooManyRequests,
     #[error("Timeout: Too large resource version: {asked}, current: {current}")]
     VersionTooLarge { asked: u64, current: u64 },
     #[error("{0}")]
@@ -226,6 +240,16 @@ fn summary(causes: &[Cause]) -> String {
     }
 }
 
+/// `pods "web" is forbidden: `, or as much of it as there is.
+fn forbidden(group: &str, resource: &str, name: &str) -> String {
+    let dot = if group.is_empty() { "" } else { "." };
+    match (resource, name) {
+        ("", _) => "forbidden: ".to_owned(),
+        (_, "") => format!("{resource}{dot}{group} is forbidden: "),
+        _ => format!("{resource}{dot}{group} {name:?} is forbidden: "),
+    }
+}
+
 /// `conflict with "a": .spec.b`, or a list for each owner.
 fn by_manager(conflicts: &[FieldConflict]) -> String {
     if let [one] = conflicts {
@@ -266,14 +290,15 @@ impl ApiError {
             | ApiError::Conflict { .. }
             | ApiError::ApplyConflict { .. } => 409,
             ApiError::Invalid { .. } => 422,
-            ApiError::Forbidden { .. } => 403,
+            ApiError::Forbidden { .. } | ApiError::Denied { .. } => 403,
             ApiError::BadRequest(_) => 400,
             ApiError::MethodNotAllowed => 405,
             ApiError::NotAcceptable => 406,
             ApiError::UnsupportedMediaType(_) => 415,
             ApiError::TooLarge(_) => 413,
             ApiError::Expired { .. } | ApiError::ContinueExpired { .. } => 410,
-            ApiError::VersionTooLarge { .. } => 504,
+            ApiError::TooManyRequests => 429,
+            ApiError::VersionTooLarge { .. } | ApiError::TooSlow => 504,
             ApiError::Internal(_) => 500,
             ApiError::Unavailable(_) => 503,
         }
@@ -285,17 +310,24 @@ impl ApiError {
             ApiError::AlreadyExists { .. } => "AlreadyExists",
             ApiError::Conflict { .. } | ApiError::ApplyConflict { .. } => "Conflict",
             ApiError::Invalid { .. } => "Invalid",
-            ApiError::Forbidden { .. } => "Forbidden",
+            ApiError::Forbidden { .. } | ApiError::Denied { .. } => "Forbidden",
             ApiError::BadRequest(_) => "BadRequest",
             ApiError::MethodNotAllowed => "MethodNotAllowed",
             ApiError::NotAcceptable => "NotAcceptable",
             ApiError::UnsupportedMediaType(_) => "UnsupportedMediaType",
             ApiError::TooLarge(_) => "RequestEntityTooLarge",
             ApiError::Expired { .. } | ApiError::ContinueExpired { .. } => "Expired",
-            ApiError::VersionTooLarge { .. } => "Timeout",
+            ApiError::TooManyRequests => "TooManyRequests",
+            ApiError::VersionTooLarge { .. } | ApiError::TooSlow => "Timeout",
             ApiError::Internal(_) => "InternalError",
             ApiError::Unavailable(_) => "ServiceUnavailable",
         }
+    }
+
+    /// After how many seconds the same request may succeed, where that is known.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        let details = self.details()?;
+        details.get("retryAfterSeconds")?.as_u64()
     }
 
     /// The `Status` object for the response body, or for a watch's ERROR event.
@@ -363,6 +395,20 @@ impl ApiError {
                 Some(details)
             }
             ApiError::NoSuchPath | ApiError::MethodNotAllowed => Some(json!({})),
+            ApiError::Denied { resource, .. } if resource.is_empty() => Some(json!({})),
+            ApiError::Denied {
+                group,
+                resource,
+                name,
+                ..
+            } => {
+                let mut details = named(name, group, resource);
+                if name.is_empty() {
+                    details.as_object_mut()?.shift_remove("name");
+                }
+                Some(details)
+            }
+            ApiError::TooManyRequests => Some(json!({"retryAfterSeconds": 1})),
             // Clients that have followed another store begin anew at this cause.
             ApiError::VersionTooLarge { .. } => Some(json!({
                 "causes": [{

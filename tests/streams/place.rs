@@ -13,7 +13,7 @@ use podnet::cluster::pki::Authority;
 use podnet::pod::bundle::{Bundle, PidNamespace, Process, Root, Streams, User};
 use podnet::pod::kubelet::{Kubelet, SOCKET};
 use podnet::pod::{NewPod, Pause, spawn};
-use podnet::server::{Server, ServerConfig, TlsFiles};
+use podnet::server::{Limits, Server, ServerConfig, TlsFiles};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 use tokio::process::Child;
@@ -210,6 +210,7 @@ async fn serve(dir: &Path) -> Client {
         },
         listeners: vec![listener],
         nodes_dir: Some(dir.join("nodes")),
+        limits: Limits::default(),
     };
     let server = Server::start(config).await.expect("a server");
     tokio::spawn(server.run(std::future::pending()));

@@ -35,10 +35,11 @@ impl Api {
             &by,
             &object::timestamp(Timestamp::now()),
         );
-        let dry_run = scope.options.dry_run;
         let created = self
             .store
             .write(move |view| {
+                scope.restriction.check_create(resource, &value, view)?;
+                let dry_run = scope.options.dry_run;
                 let change = admit(resource, value, view)?;
                 Ok(match change {
                     Change::Put { resource, value } if dry_run => {

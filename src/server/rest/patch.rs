@@ -67,7 +67,7 @@ impl Api {
                     let noted =
                         body::decode(scope.resource, &mut value, scope.options.field_validation)?;
                     warnings.get_or_init(|| noted);
-                    let change = tracked(step(scope.subresource, &old, value)?, &old, &by);
+                    let change = tracked(step(&scope, view, &old, value)?, &old, &by);
                     Ok(dry(scope.options.dry_run, &old, change))
                 }
             })

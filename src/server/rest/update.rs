@@ -13,7 +13,7 @@ use crate::server::kinds::metadata;
 use crate::server::object;
 use crate::server::resource::{Resource, Subresource};
 use crate::server::status::ApiError;
-use crate::server::store::{Change, StoredObject};
+use crate::server::store::{Change, StoredObject, View};
 
 impl Api {
     pub(super) async fn update(&self, scope: Scope, request: Request<Incoming>) -> Answer {
@@ -26,7 +26,7 @@ impl Api {
             .store
             .write(move |view| {
                 let old = view.get(&scope.key()).ok_or_else(|| scope.not_found())?;
-                let change = tracked(step(scope.subresource, &old, value)?, &old, &by);
+                let change = tracked(step(&scope, view, &old, value)?, &old, &by);
                 Ok(dry(scope.options.dry_run, &old, change))
             })
             .await?;
@@ -58,10 +58,11 @@ pub(super) fn check_names(scope: &Scope, value: &mut Value) -> Result<(), ApiErr
     Ok(())
 }
 
-/// From `old` to `new` for a client: its resourceVersion and uid, where given, must still be
-/// true.
+/// From `old` to `new` for a client: it may write this, and its resourceVersion and uid, where
+/// given, must still be true.
 pub(super) fn step(
-    subresource: Option<Subresource>,
+    scope: &Scope,
+    view: &View<'_>,
     old: &StoredObject,
     new: Value,
 ) -> Result<Change, ApiError> {
@@ -83,7 +84,10 @@ pub(super) fn step(
             ),
         });
     }
-    let new = restrict(resource, subresource, &before, new);
+    let new = restrict(resource, scope.subresource, &before, new);
+    scope
+        .restriction
+        .check_update(scope.subresource, old, &new, view)?;
     finish(resource, &before, new)
 }
 

@@ -5,7 +5,7 @@
 mod field;
 mod label;
 
-pub use field::FieldSelector;
+pub use field::{FieldSelector, escaped};
 pub use label::LabelSelector;
 
 use super::resource::Resource;
