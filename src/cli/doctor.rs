@@ -27,6 +27,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 Verdict::Good => "ok     ",
                 Verdict::Bad => "FAILED ",
                 Verdict::Missing => "missing",
+                Verdict::Slow => "slow   ",
             };
             println!("{mark} {:<13} {}", finding.check, finding.detail);
             if let Some(mend) = &finding.mend {

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use serde::{Deserialize, Serialize};
 
 use super::isolate::{self, IsolateError};
-use super::state;
+use super::{console, state};
 use crate::kernel::KernelError;
 use crate::kernel::linux::{self, Cable, Switch};
 use crate::model::{LinkName, Mac};
@@ -23,6 +23,8 @@ pub enum Verdict {
     Bad,
     /// Labs run without it.
     Missing,
+    /// Labs run, but not as fast as they could.
+    Slow,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +63,7 @@ pub fn examine() -> Vec<Finding> {
     let mut findings = probe();
     findings.push(pause());
     findings.push(state_directory());
+    findings.extend(slow_console());
     findings.extend(
         [
             ("ip", "iproute2, to look into nodes yourself"),
@@ -171,6 +174,18 @@ fn state_directory() -> Finding {
         .map(|()| format!("{} takes the labs' state", root.display()));
     let mend = format!("set {} to a directory of yours", state::STATE_DIR_VARIABLE);
     Finding::new("state", result, Some(mend))
+}
+
+fn slow_console() -> Option<Finding> {
+    let console = console::slowed_by()?;
+    Some(Finding {
+        check: "console".to_owned(),
+        verdict: Verdict::Slow,
+        detail: format!(
+            "the kernel writes six lines to {console} for every pod, and what changes links waits"
+        ),
+        mend: Some("sudo dmesg --console-level warn, until the next boot".to_owned()),
+    })
 }
 
 fn writable(directory: &Path) -> Result<(), rustix::io::Errno> {

@@ -1,6 +1,7 @@
 //! A cluster on one box: its topology, its supervisor and the way in.
 
 pub mod bring_up;
+mod console;
 pub mod control;
 pub mod doctor;
 pub mod enter;

@@ -142,9 +142,7 @@ fn resource_entry(resource: &Resource) -> Value {
         "singularName": resource.singular,
         "namespaced": resource.namespaced,
         "kind": resource.kind,
-        "verbs": [
-            "create", "delete", "deletecollection", "get", "list", "patch", "update", "watch",
-        ],
+        "verbs": verbs(resource),
     });
     for (key, values) in [
         ("shortNames", resource.short_names),
@@ -155,6 +153,15 @@ fn resource_entry(resource: &Resource) -> Value {
         }
     }
     entry
+}
+
+fn verbs(resource: &Resource) -> Vec<&'static str> {
+    let mut verbs = vec!["create", "delete"];
+    if resource.deletes_collections() {
+        verbs.push("deletecollection");
+    }
+    verbs.extend(["get", "list", "patch", "update", "watch"]);
+    verbs
 }
 
 fn subresource_entry(resource: &Resource, subresource: Subresource) -> Value {

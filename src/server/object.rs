@@ -88,6 +88,15 @@ pub fn copy(object: &mut Value, model: &Value, key: &str) {
     }
 }
 
+/// An object's metadata alone, as `meta/v1 PartialObjectMetadata`.
+pub fn only_metadata(mut object: Value) -> Value {
+    serde_json::json!({
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": object["metadata"].take(),
+    })
+}
+
 pub fn is_terminating(object: &Value) -> bool {
     !text(object, "/metadata/deletionTimestamp").is_empty()
 }

@@ -176,6 +176,11 @@ impl Resource {
             .find(|one| one.kind == kind && one.api_version() == api_version)
     }
 
+    /// Whether all objects can be deleted at once; not so for namespaces, as in Kubernetes.
+    pub fn deletes_collections(&self) -> bool {
+        !std::ptr::eq(self, &kinds::namespace::NAMESPACES)
+    }
+
     pub fn has(&self, subresource: Subresource) -> bool {
         self.subresources.contains(&subresource)
     }

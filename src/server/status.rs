@@ -22,6 +22,16 @@ pub enum ApiError {
         resource: &'static Resource,
         name: String,
     },
+    #[error(
+        "{} {name:?} already exists, the server was not able to generate a unique name for the object",
+        resource.qualified()
+    )]
+    NoNameLeft {
+        resource: &'static Resource,
+        name: String,
+    },
+    #[error("resourceVersion should not be set on objects to be created")]
+    VersionOnCreate,
     #[error("Operation cannot be fulfilled on {} {name:?}: {why}", resource.qualified())]
     Conflict {
         resource: &'static Resource,
@@ -50,6 +60,19 @@ pub enum ApiError {
         name: String,
         why: String,
     },
+    #[error(
+        "{} {name:?} is forbidden: unable to create new content in namespace {namespace} because it \
+         is being terminated",
+        resource.qualified()
+    )]
+    NamespaceTerminating {
+        resource: &'static Resource,
+        name: String,
+        namespace: String,
+    },
+    /// What a patch makes of an object is none; `shown` is that, or the patch.
+    #[error(" \"\" is invalid: patch: Invalid value: {shown:?}: {why}")]
+    InvalidPatch { shown: String, why: String },
     #[error("{0}")]
     BadRequest(String),
     #[error("the server does not allow this method on the requested resource")]
@@ -287,10 +310,13 @@ impl ApiError {
         match self {
             ApiError::NotFound { .. } | ApiError::NoSuchPath => 404,
             ApiError::AlreadyExists { .. }
+            | ApiError::NoNameLeft { .. }
             | ApiError::Conflict { .. }
             | ApiError::ApplyConflict { .. } => 409,
-            ApiError::Invalid { .. } => 422,
-            ApiError::Forbidden { .. } | ApiError::Denied { .. } => 403,
+            ApiError::Invalid { .. } | ApiError::InvalidPatch { .. } => 422,
+            ApiError::Forbidden { .. }
+            | ApiError::NamespaceTerminating { .. }
+            | ApiError::Denied { .. } => 403,
             ApiError::BadRequest(_) => 400,
             ApiError::MethodNotAllowed => 405,
             ApiError::NotAcceptable => 406,
@@ -299,7 +325,7 @@ impl ApiError {
             ApiError::Expired { .. } | ApiError::ContinueExpired { .. } => 410,
             ApiError::TooManyRequests => 429,
             ApiError::VersionTooLarge { .. } | ApiError::TooSlow => 504,
-            ApiError::Internal(_) => 500,
+            ApiError::Internal(_) | ApiError::VersionOnCreate => 500,
             ApiError::Unavailable(_) => 503,
         }
     }
@@ -307,10 +333,14 @@ impl ApiError {
     fn reason(&self) -> &'static str {
         match self {
             ApiError::NotFound { .. } | ApiError::NoSuchPath => "NotFound",
-            ApiError::AlreadyExists { .. } => "AlreadyExists",
+            ApiError::AlreadyExists { .. } | ApiError::NoNameLeft { .. } => "AlreadyExists",
+            // As kube-apiserver, which has no reason for this one.
+            ApiError::VersionOnCreate => "",
             ApiError::Conflict { .. } | ApiError::ApplyConflict { .. } => "Conflict",
-            ApiError::Invalid { .. } => "Invalid",
-            ApiError::Forbidden { .. } | ApiError::Denied { .. } => "Forbidden",
+            ApiError::Invalid { .. } | ApiError::InvalidPatch { .. } => "Invalid",
+            ApiError::Forbidden { .. }
+            | ApiError::NamespaceTerminating { .. }
+            | ApiError::Denied { .. } => "Forbidden",
             ApiError::BadRequest(_) => "BadRequest",
             ApiError::MethodNotAllowed => "MethodNotAllowed",
             ApiError::NotAcceptable => "NotAcceptable",
@@ -338,9 +368,11 @@ impl ApiError {
             "metadata": {},
             "status": "Failure",
             "message": self.to_string(),
-            "reason": self.reason(),
-            "code": self.code(),
         });
+        if !self.reason().is_empty() {
+            status["reason"] = self.reason().into();
+        }
+        status["code"] = self.code().into();
         if let Some(details) = self.details() {
             status["details"] = details;
         }
@@ -358,6 +390,31 @@ impl ApiError {
             | ApiError::Forbidden { resource, name, .. } => {
                 Some(named(name, resource.group, resource.plural))
             }
+            ApiError::NoNameLeft { resource, name } => {
+                let mut details = named(name, resource.group, resource.plural);
+                details["retryAfterSeconds"] = 1.into();
+                Some(details)
+            }
+            ApiError::NamespaceTerminating {
+                resource,
+                name,
+                namespace,
+            } => {
+                let mut details = named(name, resource.group, resource.plural);
+                details["causes"] = json!([{
+                    "reason": "NamespaceTerminating",
+                    "message": format!("namespace {namespace} is being terminated"),
+                    "field": "metadata.namespace",
+                }]);
+                Some(details)
+            }
+            ApiError::InvalidPatch { shown, why } => Some(json!({
+                "causes": [{
+                    "reason": "FieldValueInvalid",
+                    "message": format!("Invalid value: {shown:?}: {why}"),
+                    "field": "patch",
+                }],
+            })),
             ApiError::Invalid {
                 resource,
                 name,

@@ -147,9 +147,10 @@ async fn an_application_is_yaml_within_bounds() {
     }
     // Many small applications do not make one large object.
     let text = "x".repeat(2 << 20);
-    for (key, expected) in [("a", 200), ("b", 413)] {
-        let config = json!({"metadata": {"annotations": {key: text}}});
-        let (code, status) = apply(&lab, &format!("fieldManager={key}"), config).await;
+    for (key, expected) in [("message", 201), ("reason", 413)] {
+        let config = json!({"involvedObject": {}, key: text});
+        let path = format!("/api/v1/namespaces/default/events/e?fieldManager={key}");
+        let (code, status) = lab.send_as("PATCH", &path, APPLY, config).await;
         assert_eq!(code, expected, "{}", status["message"]);
     }
 }

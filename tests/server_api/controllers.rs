@@ -148,3 +148,80 @@ async fn namespaces_that_every_cluster_has_stay_or_come_back() {
     let (code, _) = lab.send("POST", leases, lease).await;
     assert_eq!(code, 201);
 }
+
+#[tokio::test]
+async fn a_pod_goes_where_all_that_it_says_leads_it() {
+    let lab = Lab::start().await;
+    for (name, zone) in [("node-1", "a"), ("node-2", "a"), ("node-3", "b")] {
+        let mut node = ready_node(name);
+        node["metadata"]["labels"] = json!({"zone": zone, "host": name});
+        node["status"]["allocatable"] = json!({"cpu": "2", "memory": "1Gi", "pods": "10"});
+        lab.send("POST", NODES, node).await;
+    }
+    let spread = json!([{
+        "maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": {"matchLabels": {"app": "web"}},
+    }]);
+    let wish = json!({"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+        {"weight": 1, "preference": {"matchExpressions": [
+            {"key": "host", "operator": "In", "values": ["node-2"]},
+        ]}},
+    ]}});
+    let on = async |name: &str, spec: Value| {
+        let mut pod = schedulable(name);
+        pod["metadata"]["labels"] = json!({"app": "web"});
+        for (key, value) in spec.as_object().unwrap() {
+            pod["spec"][key] = value.clone();
+        }
+        let (code, made) = lab.send("POST", PODS, pod).await;
+        assert_eq!(code, 201, "{made}");
+        eventually(&format!("{name} is decided"), async || {
+            let (_, pod) = lab
+                .send("GET", &format!("{PODS}/{name}"), Value::Null)
+                .await;
+            let said = &pod["status"]["conditions"][0]["message"];
+            let node = pod["spec"]["nodeName"].as_str();
+            node.or(said.as_str()).map(str::to_owned)
+        })
+        .await
+    };
+    assert_eq!(on("first", json!({"affinity": wish})).await, "node-2");
+    let evenly = json!({"topologySpreadConstraints": spread});
+    assert_eq!(on("second", evenly.clone()).await, "node-3");
+    let mut both = evenly;
+    both["affinity"] = wish;
+    assert_eq!(on("third", both.clone()).await, "node-2");
+    let heavy = json!({"overhead": {"cpu": "1500m"}, "containers": [
+        {"name": "main", "image": "pause", "resources": {"requests": {"cpu": "1"}}},
+    ]});
+    let why = on("heavy", heavy).await;
+    assert!(
+        why.starts_with("0/3 nodes are available: 3 Insufficient cpu."),
+        "{why}"
+    );
+    both["nodeSelector"] = json!({"host": "node-1"});
+    both["affinity"] = Value::Null;
+    let waits = "0/3 nodes are available: 1 node(s) didn't match pod topology spread constraints, 2 node(s) \
+                 didn't match Pod's node affinity/selector.";
+    // Only the zone of the node it may be on counts, and that is even in itself.
+    assert_eq!(on("fourth", both.clone()).await, "node-1");
+    both["nodeSelector"] = json!({"zone": "a", "host": "node-9"});
+    let why = on("nowhere", both.clone()).await;
+    assert!(
+        why.contains("3 node(s) didn't match Pod's node affinity/selector"),
+        "{why}"
+    );
+    both["topologySpreadConstraints"][0]["nodeAffinityPolicy"] = json!("Ignore");
+    both["nodeSelector"] = json!({"host": "node-1"});
+    let why = on("fifth", both).await;
+    assert!(why.starts_with(waits), "{why}");
+    for name in ["first", "third"] {
+        let now = format!("{PODS}/{name}?gracePeriodSeconds=0");
+        lab.send("DELETE", &now, Value::Null).await;
+    }
+    eventually("it is tried again when others go", async || {
+        let (_, pod) = lab.send("GET", &format!("{PODS}/fifth"), Value::Null).await;
+        (pod["spec"]["nodeName"] == "node-1").then_some(())
+    })
+    .await;
+}

@@ -2,18 +2,23 @@
 
 mod access;
 mod applies;
+mod bodies;
 mod claims;
 mod clients;
 mod controllers;
+mod dry_runs;
 mod evictions;
 mod health;
 mod kubectl;
 mod lab;
 mod lists;
+mod namespaces;
 mod nodes;
 mod owners;
 mod patches;
+mod rollouts;
 mod services;
+mod updates;
 mod verbs;
 mod watches;
 mod workloads;

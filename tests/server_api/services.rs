@@ -71,13 +71,184 @@ async fn addresses_and_node_ports_are_given_once() {
     let inside =
         json!({"spec": {"type": "ClusterIP", "externalName": null, "ports": [{"port": 80}]}});
     let path = format!("{SERVICES}/external");
-    let (code, _) = lab.send_as("PATCH", &path, MERGE, inside).await;
+    let (code, inside) = lab.send_as("PATCH", &path, MERGE, inside).await;
     assert_eq!(code, 200);
-    eventually("an address where it had none", async || {
-        let (_, service) = lab.send("GET", &path, Value::Null).await;
-        service["spec"]["clusterIP"].as_str().map(drop)
+    assert!(
+        inside["spec"]["clusterIP"].is_string(),
+        "an address where it had none: {inside}"
+    );
+}
+
+/// Families, policy, and of which family each address is.
+fn families(service: &Value) -> (Value, String, Vec<&'static str>) {
+    let addresses = service["spec"]["clusterIPs"].as_array().unwrap();
+    let family = |address: &Value| match address.as_str().unwrap().parse().unwrap() {
+        std::net::IpAddr::V4(_) => "IPv4",
+        std::net::IpAddr::V6(_) => "IPv6",
+    };
+    (
+        service["spec"]["ipFamilies"].clone(),
+        service["spec"]["ipFamilyPolicy"]
+            .as_str()
+            .unwrap()
+            .to_owned(),
+        addresses.iter().map(family).collect(),
+    )
+}
+
+#[tokio::test]
+async fn a_service_has_one_family_or_both() {
+    let lab = Lab::start().await;
+    for (name, spec, policy, expected) in [
+        ("plain", json!({}), "SingleStack", &["IPv4"][..]),
+        (
+            "six",
+            json!({"ipFamilies": ["IPv6"]}),
+            "SingleStack",
+            &["IPv6"],
+        ),
+        (
+            "prefers",
+            json!({"ipFamilyPolicy": "PreferDualStack"}),
+            "PreferDualStack",
+            &["IPv4", "IPv6"],
+        ),
+        (
+            "requires",
+            json!({"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv6"]}),
+            "RequireDualStack",
+            &["IPv6", "IPv4"],
+        ),
+        (
+            "asks",
+            json!({"clusterIPs": ["fd00:10:96::77", "10.96.7.7"], "ipFamilyPolicy": "RequireDualStack"}),
+            "RequireDualStack",
+            &["IPv6", "IPv4"],
+        ),
+    ] {
+        let (code, made) = lab.send("POST", SERVICES, service(name, spec)).await;
+        assert_eq!(code, 201, "{made}");
+        assert_eq!(
+            families(&made),
+            (json!(expected), policy.to_owned(), expected.to_vec()),
+            "{name}"
+        );
+        assert_eq!(made["spec"]["clusterIP"], made["spec"]["clusterIPs"][0]);
+    }
+    for (spec, why) in [
+        (
+            json!({"ipFamilies": ["IPv4", "IPv6"]}),
+            "spec.ipFamilyPolicy: Invalid value: \"SingleStack\": must be RequireDualStack or \
+             PreferDualStack when multiple ipFamilies are specified",
+        ),
+        (
+            json!({"clusterIP": "fd00:10:96::77"}),
+            "spec.clusterIPs: Invalid value: []string{\"fd00:10:96::77\"}: failed to allocate IP \
+             fd00:10:96::77: provided IP is already allocated",
+        ),
+        (
+            json!({"clusterIP": "fd00::1"}),
+            "spec.clusterIPs: Invalid value: []string{\"fd00::1\"}: failed to allocate IP fd00::1: the \
+             provided IP is not in the valid range. The range of valid IPs is fd00:10:96::/112",
+        ),
+        (
+            json!({"clusterIP": "10.96.7.8", "ipFamilies": ["IPv6"]}),
+            "spec.clusterIPs[0]: Invalid value: \"10.96.7.8\": expected an IPv6 value as indicated by \
+             `ipFamilies[0]`",
+        ),
+    ] {
+        let (code, status) = lab.send("POST", SERVICES, service("wrong", spec)).await;
+        let expected = format!("Service \"wrong\" is invalid: {why}");
+        assert_eq!((code, &status["message"]), (422, &json!(expected)));
+    }
+}
+
+#[tokio::test]
+async fn a_second_family_comes_and_goes_and_the_first_stays() {
+    let lab = Lab::start().await;
+    let (_, made) = lab.send("POST", SERVICES, service("web", json!({}))).await;
+    let path = format!("{SERVICES}/web");
+    let set = async |spec: Value| {
+        lab.send_as("PATCH", &path, MERGE, json!({"spec": spec}))
+            .await
+    };
+    let (code, both) = set(json!({"ipFamilyPolicy": "PreferDualStack"})).await;
+    assert_eq!(code, 200, "{both}");
+    assert_eq!(families(&both).2, ["IPv4", "IPv6"]);
+    assert_eq!(both["spec"]["clusterIP"], made["spec"]["clusterIP"]);
+
+    let mut pod = pod("one");
+    pod["metadata"]["labels"] = json!({"app": "web"});
+    lab.send("POST", PODS, pod).await;
+    let status = json!({"status": {
+        "podIP": "10.244.0.9", "podIPs": [{"ip": "10.244.0.9"}, {"ip": "fd00:244::9"}],
+        "phase": "Running", "conditions": [{"type": "Ready", "status": "True"}],
+    }});
+    lab.send_as("PATCH", &format!("{PODS}/one/status"), MERGE, status)
+        .await;
+    let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices\
+                  ?labelSelector=kubernetes.io/service-name=web";
+    let behind = async || {
+        let (_, slices) = lab.send("GET", slices, Value::Null).await;
+        let slices = slices["items"].as_array().unwrap().clone();
+        let mut each: Vec<String> = slices
+            .iter()
+            .map(|slice| {
+                format!(
+                    "{} {}",
+                    slice["addressType"], slice["endpoints"][0]["addresses"]
+                )
+            })
+            .collect();
+        each.sort();
+        each
+    };
+    let four = "\"IPv4\" [\"10.244.0.9\"]";
+    let six = "\"IPv6\" [\"fd00:244::9\"]";
+    eventually("a slice of each family", async || {
+        (behind().await == [four, six]).then_some(())
     })
     .await;
+
+    let (code, status) = set(json!({"ipFamilies": ["IPv6", "IPv4"]})).await;
+    let message = status["message"].as_str().unwrap_or_default();
+    assert_eq!(code, 422);
+    assert!(message.contains("may not change once set"), "{message}");
+    let (code, status) = set(json!({"clusterIP": "10.96.0.99"})).await;
+    assert_eq!(code, 422);
+    let message = status["message"].as_str().unwrap_or_default();
+    assert!(
+        message.contains("spec.clusterIPs[0]: Invalid value: []string{\"10.96.0.99\","),
+        "{message}"
+    );
+    let (code, single) = set(json!({"ipFamilyPolicy": "SingleStack"})).await;
+    assert_eq!(code, 200, "{single}");
+    assert_eq!(
+        families(&single),
+        (json!(["IPv4"]), "SingleStack".to_owned(), vec!["IPv4"])
+    );
+    eventually("the second slice is gone", async || {
+        (behind().await == [four]).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_headless_service_without_a_selector_is_of_every_family() {
+    let lab = Lab::start().await;
+    let bare = json!({"clusterIP": "None", "selector": null});
+    let (_, bare) = lab.send("POST", SERVICES, service("bare", bare)).await;
+    assert_eq!(bare["spec"]["ipFamilies"], json!(["IPv4", "IPv6"]));
+    assert_eq!(bare["spec"]["ipFamilyPolicy"], "RequireDualStack");
+    assert_eq!(bare["spec"]["clusterIPs"], json!(["None"]));
+    let (_, choosy) = lab
+        .send(
+            "POST",
+            SERVICES,
+            service("choosy", json!({"clusterIP": "None"})),
+        )
+        .await;
+    assert_eq!(choosy["spec"]["ipFamilies"], json!(["IPv4"]));
 }
 
 #[tokio::test]

@@ -50,3 +50,55 @@ async fn an_object_lives_through_all_verbs() {
         (404, &json!("pods \"web\" not found"))
     );
 }
+
+#[tokio::test]
+async fn every_kind_answers_every_verb() {
+    let lab = Lab::start().await;
+    let mut seen = 0;
+    for root in [
+        "/api/v1",
+        "/apis/apps/v1",
+        "/apis/coordination.k8s.io/v1",
+        "/apis/discovery.k8s.io/v1",
+        "/apis/events.k8s.io/v1",
+        "/apis/networking.k8s.io/v1",
+    ] {
+        let (_, list) = lab.send("GET", root, Value::Null).await;
+        for resource in list["resources"].as_array().unwrap() {
+            let name = resource["name"].as_str().unwrap();
+            if name.contains('/') {
+                continue;
+            }
+            seen += 1;
+            let collection = match resource["namespaced"] == true {
+                true => format!("{root}/namespaces/default/{name}"),
+                false => format!("{root}/{name}"),
+            };
+            let (code, all) = lab.send("GET", &collection, Value::Null).await;
+            let kind = format!("{}List", resource["kind"].as_str().unwrap());
+            assert_eq!((code, &all["kind"]), (200, &json!(kind)), "{collection}");
+            let missing = format!("{collection}/none-such");
+            for (method, body) in [
+                ("GET", Value::Null),
+                ("DELETE", Value::Null),
+                ("PATCH", json!({"metadata": {"labels": {"a": "b"}}})),
+            ] {
+                let merge = "application/merge-patch+json";
+                let (code, status) = lab.send_as(method, &missing, merge, body).await;
+                assert_eq!(
+                    (code, &status["reason"]),
+                    (404, &json!("NotFound")),
+                    "{missing}"
+                );
+            }
+            let none = format!("{collection}?labelSelector=no%3Dbody");
+            let (code, deleted) = lab.send("DELETE", &none, Value::Null).await;
+            let verbs = resource["verbs"].as_array().unwrap();
+            match verbs.contains(&json!("deletecollection")) {
+                true => assert_eq!((code, &deleted["kind"]), (200, &json!(kind)), "{none}"),
+                false => assert_eq!((code, name), (405, "namespaces")),
+            }
+        }
+    }
+    assert_eq!(seen, 16, "all resources");
+}

@@ -107,6 +107,42 @@ async fn objects_enter_and_leave_a_selector() {
 }
 
 #[tokio::test]
+async fn a_field_selector_is_entered_and_left_too() {
+    let lab = Lab::start().await;
+    let mut events = pin!(
+        watch(
+            &lab,
+            "fieldSelector=spec.nodeName%3Dnode-1,status.phase!%3DFailed"
+        )
+        .await
+    );
+    lab.send("POST", PODS, pod("a")).await;
+    let to = json!({"target": {"kind": "Node", "name": "node-1"}});
+    lab.send("POST", &format!("{PODS}/a/binding"), to).await;
+    let phase = async |phase: &str| {
+        let status = json!({"status": {"phase": phase}});
+        let path = format!("{PODS}/a/status");
+        lab.send_as("PATCH", &path, "application/merge-patch+json", status)
+            .await;
+    };
+    phase("Running").await;
+    phase("Failed").await;
+    for expected in ["ADDED a", "MODIFIED a", "DELETED a"] {
+        assert_eq!(show(&events.next().await.unwrap()), expected);
+    }
+}
+
+#[tokio::test]
+async fn initial_events_can_be_left_out() {
+    let lab = Lab::start().await;
+    lab.send("POST", PODS, pod("a")).await;
+    let query = "sendInitialEvents=false&resourceVersionMatch=NotOlderThan&resourceVersion=0";
+    let mut events = pin!(watch(&lab, query).await);
+    lab.send("POST", PODS, pod("b")).await;
+    assert_eq!(show(&events.next().await.unwrap()), "ADDED b");
+}
+
+#[tokio::test]
 async fn a_version_that_is_forgotten_is_gone() {
     let lab = Lab::start().await;
     lab.send("POST", PODS, pod("a")).await;

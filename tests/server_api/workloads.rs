@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use crate::lab::{Lab, eventually, ready_node};
 
-const PODS: &str = "/api/v1/namespaces/default/pods";
+pub const PODS: &str = "/api/v1/namespaces/default/pods";
 const NODES: &str = "/api/v1/nodes";
-const SETS: &str = "/apis/apps/v1/namespaces/default/replicasets";
-const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
-const MERGE: &str = "application/merge-patch+json";
+pub const SETS: &str = "/apis/apps/v1/namespaces/default/replicasets";
+pub const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
+pub const MERGE: &str = "application/merge-patch+json";
 
-fn workload(kind: &str, name: &str, image: &str, more: Value) -> Value {
+pub fn workload(kind: &str, name: &str, image: &str, more: Value) -> Value {
     let mut workload = json!({
         "apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name},
         "spec": {
@@ -27,7 +27,7 @@ fn workload(kind: &str, name: &str, image: &str, more: Value) -> Value {
     workload
 }
 
-async fn items(lab: &Lab, path: &str) -> Vec<Value> {
+pub async fn items(lab: &Lab, path: &str) -> Vec<Value> {
     let (code, list) = lab.send("GET", path, Value::Null).await;
     assert_eq!(code, 200, "{path}: {list}");
     list["items"].as_array().unwrap().clone()
@@ -35,7 +35,7 @@ async fn items(lab: &Lab, path: &str) -> Vec<Value> {
 
 /// One round of what the agents of all nodes would do: pods that are bound run and are ready, pods
 /// that are to go are gone. Images named `bad` never get ready.
-async fn kubelets(lab: &Lab) -> Vec<Value> {
+pub async fn kubelets(lab: &Lab) -> Vec<Value> {
     let pods = items(lab, PODS).await;
     for pod in &pods {
         let path = format!("{PODS}/{}", pod["metadata"]["name"].as_str().unwrap());
@@ -55,7 +55,7 @@ async fn kubelets(lab: &Lab) -> Vec<Value> {
     pods
 }
 
-async fn reaches(lab: &Lab, path: &str, what: &str, wanted: &[(&str, i64)]) {
+pub async fn reaches(lab: &Lab, path: &str, what: &str, wanted: &[(&str, i64)]) {
     eventually(what, async || {
         kubelets(lab).await;
         let (_, object) = lab.send("GET", path, Value::Null).await;
@@ -69,7 +69,7 @@ async fn reaches(lab: &Lab, path: &str, what: &str, wanted: &[(&str, i64)]) {
     .await;
 }
 
-async fn with_node() -> Lab {
+pub async fn with_node() -> Lab {
     let lab = Lab::start().await;
     lab.send("POST", NODES, ready_node("node-1")).await;
     lab

@@ -261,7 +261,7 @@ fn check_ranges(
             .and_then(|range| range.parse::<IpNetwork>().ok())
             .map(ipam::lease_name);
         let lease = name.and_then(|name| objects.get(&LEASES.key(CLAIM_NAMESPACE, &name)));
-        if !lease.is_some_and(|lease| holder(&lease.value()) == node) {
+        if lease.is_none_or(|lease| holder(&lease.value()) != node) {
             return Err(format!(
                 "node {node:?} is not allowed to set a pod CIDR whose lease it does not hold: {range}"
             ));

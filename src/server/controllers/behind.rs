@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::model::Family;
 use crate::server::kinds::pod;
 use crate::server::object;
 
@@ -33,11 +34,15 @@ struct Port {
     app_protocol: String,
 }
 
-/// What a pod adds to a service that selects it; `None` before it has an address and after it has
-/// ended.
-pub fn behind(service: &Value, pod: &Value) -> Option<Behind> {
-    let address = object::text(pod, "/status/podIP");
-    if address.is_empty() || address.contains(':') || pod::is_finished(pod) {
+/// What a pod adds to a service that selects it; `None` before it has an address of that family and
+/// after it has ended.
+pub fn behind(service: &Value, pod: &Value, family: Family) -> Option<Behind> {
+    let all = object::list(pod, "/status/podIPs").iter();
+    let address = all
+        .map(|one| object::text(one, "/ip"))
+        .chain([object::text(pod, "/status/podIP")])
+        .find(|text| text.parse().is_ok_and(|ip| Family::of(ip) == family))?;
+    if pod::is_finished(pod) {
         return None;
     }
     let hostname = match object::text(pod, "/spec/subdomain") == object::name(service) {
@@ -232,7 +237,7 @@ mod tests {
                 .iter()
                 .enumerate()
                 .filter_map(|(index, (ready, ends, port))| {
-                    behind(&service, &pod(index, *ready, *ends, *port))
+                    behind(&service, &pod(index, *ready, *ends, *port), Family::V4)
                 })
                 .collect();
             let slices = slices(&all);
@@ -251,11 +256,34 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_of_the_family_that_is_asked_for() {
+        let mut dual = pod(1, true, false, 8080);
+        dual["status"]["podIPs"] = json!([{"ip": "10.244.0.1"}, {"ip": "fd00::1"}]);
+        let address = |pod: &Value, family| {
+            let behind = behind(&service(json!(80)), pod, family);
+            behind.map(|behind| behind.address)
+        };
+        assert_eq!(address(&dual, Family::V6).as_deref(), Some("fd00::1"));
+        assert_eq!(address(&dual, Family::V4).as_deref(), Some("10.244.0.1"));
+        assert_eq!(address(&pod(1, true, false, 8080), Family::V6), None);
+    }
+
+    #[test]
     fn ports_are_the_pods_own() {
-        let one = behind(&service(json!("http")), &pod(1, true, false, 8080)).unwrap();
+        let one = behind(
+            &service(json!("http")),
+            &pod(1, true, false, 8080),
+            Family::V4,
+        )
+        .unwrap();
         let subset = &subsets(std::slice::from_ref(&one))[0];
         assert_eq!(subset["ports"], json!([{"port": 8080, "protocol": "TCP"}]));
-        let none = behind(&service(json!("grpc")), &pod(1, true, false, 8080)).unwrap();
+        let none = behind(
+            &service(json!("grpc")),
+            &pod(1, true, false, 8080),
+            Family::V4,
+        )
+        .unwrap();
         assert_eq!(subsets(&[none])[0].get("ports"), None);
     }
 }

@@ -13,16 +13,16 @@ use super::informer::Informer;
 use super::queue::Queue;
 use super::selectors::Selectors;
 use super::{note, write};
+use crate::model::Family;
 use crate::server::kinds::endpoint_slice::ENDPOINT_SLICES;
 use crate::server::kinds::endpoints::ENDPOINTS;
 use crate::server::kinds::pod::PODS;
 use crate::server::kinds::service::{SERVICES, has_cluster_ip};
-use crate::server::kinds::service_range;
+use crate::server::kinds::service_families;
 use crate::server::object;
-use crate::server::rest::finish_update;
 use crate::server::selector::LabelSelector;
 use crate::server::status::ApiError;
-use crate::server::store::{Change, Store, StoredObject};
+use crate::server::store::{Store, StoredObject};
 
 /// Services looked at together.
 const ROUND: usize = 64;
@@ -59,21 +59,22 @@ async fn look(store: &Store, key: &Arc<str>) {
         return forget(store, key).await;
     };
     let value = service.value();
-    if has_cluster_ip(&value) && object::text(&value, "/spec/clusterIP").is_empty() {
-        note(
-            "give a service its address",
-            give_address(store, &service).await,
-        );
-    }
     let Some(selector) = selector(&value) else {
         return;
     };
     let (pods, _) = store.list(&PODS.prefix(Some(service.namespace())));
-    let behind: Vec<Behind> = pods
+    let pods: Vec<Value> = pods
         .iter()
         .filter(|pod| selector.matches(|key| pod.label(key)))
-        .filter_map(|pod| behind(&value, &pod.value()))
+        .map(|pod| pod.value())
         .collect();
+    let behind = |family: Family| -> Vec<Behind> {
+        let each = pods.iter();
+        each.filter_map(|pod| behind(&value, pod, family)).collect()
+    };
+    let families = service_families::of(&value);
+    // Endpoints have one family, the first.
+    let first = families.first().copied().unwrap_or(Family::V4);
     let endpoints = json!({
         "apiVersion": "v1",
         "kind": "Endpoints",
@@ -82,16 +83,19 @@ async fn look(store: &Store, key: &Arc<str>) {
             "name": service.name(),
             "labels": labels(&value, "endpoints.kubernetes.io/managed-by", "endpoint-controller"),
         },
-        "subsets": subsets(&behind),
+        "subsets": subsets(&behind(first)),
     });
     put(store, &ENDPOINTS, endpoints).await;
-    write_slices(store, &service, &value, &behind).await;
+    for family in [Family::V4, Family::V6] {
+        let behind = families.contains(&family).then(|| behind(family));
+        write_slices(store, &service, &value, family, behind).await;
+    }
 }
 
 /// A namespace that is going away takes nothing new.
 async fn put(store: &Store, resource: &'static crate::server::resource::Resource, wanted: Value) {
     match write::put(store, resource, wanted).await {
-        Err(ApiError::Forbidden { .. }) => {}
+        Err(ApiError::NamespaceTerminating { .. }) => {}
         result => {
             note("write what is behind a service", result);
         }
@@ -111,18 +115,27 @@ fn labels(service: &Value, managed_by: &str, manager: &str) -> Value {
     labels
 }
 
-/// The slices of a service in the order of their names: as many as are needed, the rest goes.
-async fn write_slices(store: &Store, service: &StoredObject, value: &Value, behind: &[Behind]) {
+/// The slices of a service and a family in the order of their names: as many as are needed, the rest
+/// goes. `behind` is `None` where the service is not of that family.
+async fn write_slices(
+    store: &Store,
+    service: &StoredObject,
+    value: &Value,
+    family: Family,
+    behind: Option<Vec<Behind>>,
+) {
     const SERVICE: &str = "kubernetes.io/service-name";
     const MANAGER: &str = "endpointslice.kubernetes.io/managed-by";
     const OURS: &str = "endpointslice-controller.k8s.io";
     let (all, _) = store.list(&ENDPOINT_SLICES.prefix(Some(service.namespace())));
     let mut existing = all.into_iter().filter(|slice| {
-        slice.label(SERVICE) == Some(service.name()) && slice.label(MANAGER) == Some(OURS)
+        slice.label(SERVICE) == Some(service.name())
+            && slice.label(MANAGER) == Some(OURS)
+            && slice.value()["addressType"] == service_families::name(family)
     });
     let mut labels = labels(value, MANAGER, OURS);
     labels[SERVICE] = service.name().into();
-    for (endpoints, ports) in slices(behind) {
+    for (endpoints, ports) in behind.as_deref().map(slices).into_iter().flatten() {
         let name = match existing.next() {
             Some(slice) => slice.name().to_owned(),
             None => format!("{}-{}", service.name(), crate::server::random::suffix()),
@@ -140,7 +153,7 @@ async fn write_slices(store: &Store, service: &StoredObject, value: &Value, behi
                     "uid": &service.uid, "controller": true, "blockOwnerDeletion": true,
                 }],
             },
-            "addressType": "IPv4",
+            "addressType": service_families::name(family),
             "endpoints": endpoints,
             "ports": ports,
         });
@@ -164,26 +177,4 @@ async fn forget(store: &Store, service: &str) {
             write::delete(store, &endpoints).await,
         );
     }
-}
-
-/// A service that became one with an address after it was created without.
-async fn give_address(
-    store: &Store,
-    service: &StoredObject,
-) -> Result<Arc<StoredObject>, ApiError> {
-    let key = service.key.clone();
-    store
-        .write(move |view| {
-            let old = view
-                .get(&key)
-                .ok_or_else(|| ApiError::not_found(&SERVICES, &key))?;
-            let before = old.value();
-            let mut after = before.clone();
-            service_range::allocate(&mut after, view)?;
-            if after == before {
-                return Ok(Change::Keep(old));
-            }
-            finish_update(&SERVICES, &before, after)
-        })
-        .await
 }

@@ -47,7 +47,7 @@ pub async fn record(store: &Store, about: &Arc<StoredObject>, record: Record) {
         .await;
     match written {
         // A namespace that is going away takes no more events.
-        Ok(_) | Err(ApiError::Forbidden { .. }) => {}
+        Ok(_) | Err(ApiError::NamespaceTerminating { .. }) => {}
         Err(error) => {
             note::<()>("record an event", Err(error));
         }

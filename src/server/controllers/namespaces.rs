@@ -1,10 +1,12 @@
 //! The end of namespaces: everything in them is deleted, then they are. Those that every cluster
 //! has are made anew: `kube-node-lease` may be deleted, as in Kubernetes, and nodes need it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::future::join_all;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use super::informer::{Informer, Seen, any};
 use super::note;
@@ -104,27 +106,133 @@ async fn delete(store: &Store, object: Arc<StoredObject>) -> Result<Arc<StoredOb
         .await
 }
 
-/// Takes the namespace's own finalizer away if nothing is left in it.
+/// Writes down what is left in a namespace, and takes its own finalizer away if that is nothing.
 async fn finalize(store: &Store, name: String) {
     let finalized = store
         .write(move |view| {
             let namespace = view
                 .get(&NAMESPACES.key("", &name))
                 .ok_or_else(|| ApiError::not_found(&NAMESPACES, &name))?;
-            if !is_empty(view, &name) {
-                return Ok(Change::Keep(namespace));
-            }
+            let left = Remaining::of(view, &name);
             let before = namespace.value();
             let mut after = before.clone();
-            object::map(&mut after, "spec").shift_remove("finalizers");
-            finish_update(&NAMESPACES, &before, after)
+            let now = object::timestamp(Timestamp::now());
+            for condition in left.conditions() {
+                object::set_condition(&mut after, condition, &now);
+            }
+            if left.resources.is_empty()
+                && let Some(Value::Array(own)) = after.pointer_mut("/spec/finalizers")
+            {
+                own.retain(|finalizer| finalizer != "kubernetes");
+            }
+            match after == before {
+                true => Ok(Change::Keep(namespace)),
+                false => finish_update(&NAMESPACES, &before, after),
+            }
         })
         .await;
     note("finalize a namespace", finalized);
 }
 
-fn is_empty(view: &View<'_>, namespace: &str) -> bool {
-    ALL.iter()
-        .filter(|resource| resource.namespaced)
-        .all(|resource| !view.any(&resource.prefix(Some(namespace))))
+/// What is still in a namespace: how many of which resource, and how many wait for which finalizer.
+#[derive(Default)]
+struct Remaining {
+    resources: BTreeMap<String, usize>,
+    finalizers: BTreeMap<String, usize>,
+}
+
+impl Remaining {
+    fn of(view: &View<'_>, namespace: &str) -> Remaining {
+        let mut left = Remaining::default();
+        for resource in ALL.iter().filter(|resource| resource.namespaced) {
+            let objects = view.list(&resource.prefix(Some(namespace)));
+            if !objects.is_empty() {
+                let name = format!("{}.{}", resource.plural, resource.group);
+                left.resources.insert(name, objects.len());
+            }
+            // Few have any, and reading an object costs.
+            let held = |object: &Arc<StoredObject>| {
+                let text = std::str::from_utf8(&object.json).unwrap_or("");
+                text.contains("\"finalizers\"")
+            };
+            for object in objects.into_iter().filter(held) {
+                for finalizer in object::list(&object.value(), "/metadata/finalizers") {
+                    let name = finalizer.as_str().unwrap_or_default().to_owned();
+                    *left.finalizers.entry(name).or_default() += 1;
+                }
+            }
+        }
+        left
+    }
+
+    /// In the words of kube-controller-manager (`pkg/controller/namespace/deletion`). What can fail
+    /// there cannot here: all resources are known, and a deletion is one write.
+    fn conditions(&self) -> [Value; 5] {
+        let condition = |kind: &str, status: &str, reason: &str, message: &str| {
+            json!({
+                "type": kind, "status": status, "lastTransitionTime": null, "reason": reason,
+                "message": message,
+            })
+        };
+        let shown = |counts: &BTreeMap<String, usize>, word: &str| {
+            let each = counts.iter();
+            let each =
+                each.map(|(name, count)| format!("{name} {word} {count} resource instances"));
+            each.collect::<Vec<_>>().join(", ")
+        };
+        [
+            condition(
+                "NamespaceDeletionDiscoveryFailure",
+                "False",
+                "ResourcesDiscovered",
+                "All resources successfully discovered",
+            ),
+            condition(
+                "NamespaceDeletionGroupVersionParsingFailure",
+                "False",
+                "ParsedGroupVersions",
+                "All legacy kube types successfully parsed",
+            ),
+            condition(
+                "NamespaceDeletionContentFailure",
+                "False",
+                "ContentDeleted",
+                "All content successfully deleted, may be waiting on finalization",
+            ),
+            match self.resources.is_empty() {
+                true => condition(
+                    "NamespaceContentRemaining",
+                    "False",
+                    "ContentRemoved",
+                    "All content successfully removed",
+                ),
+                false => condition(
+                    "NamespaceContentRemaining",
+                    "True",
+                    "SomeResourcesRemain",
+                    &format!(
+                        "Some resources are remaining: {}",
+                        shown(&self.resources, "has")
+                    ),
+                ),
+            },
+            match self.finalizers.is_empty() {
+                true => condition(
+                    "NamespaceFinalizersRemaining",
+                    "False",
+                    "ContentHasNoFinalizers",
+                    "All content-preserving finalizers finished",
+                ),
+                false => condition(
+                    "NamespaceFinalizersRemaining",
+                    "True",
+                    "SomeFinalizersRemain",
+                    &format!(
+                        "Some content in the namespace has finalizers remaining: {}",
+                        shown(&self.finalizers, "in")
+                    ),
+                ),
+            },
+        ]
+    }
 }

@@ -52,7 +52,7 @@ async fn ensure(store: &Store, namespace: &str) {
     });
     match write::put(store, &SERVICE_ACCOUNTS, account).await {
         // A namespace that is going away takes nothing new.
-        Err(ApiError::Forbidden { .. }) => {}
+        Err(ApiError::NamespaceTerminating { .. }) => {}
         result => {
             note("make a default service account", result);
         }

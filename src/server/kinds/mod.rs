@@ -14,6 +14,7 @@ pub mod names;
 pub mod namespace;
 pub mod network_policy;
 pub mod node;
+mod placement_validation;
 pub mod pod;
 mod pod_defaults;
 mod pod_validation;
@@ -22,8 +23,10 @@ pub mod replica_set;
 pub mod review;
 pub mod service;
 pub mod service_account;
+pub mod service_families;
 pub mod service_range;
 mod service_validation;
+mod taint_validation;
 mod volume_validation;
 pub mod workload;
 

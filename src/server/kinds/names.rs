@@ -13,6 +13,14 @@ const SERVICE_MESSAGE: &str = "a DNS-1035 label must consist of lower case alpha
 const QUALIFIED_MESSAGE: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', \
     and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or \
     '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+const SLASHES_MESSAGE: &str = "a qualified name must consist of alphanumeric characters, '-', '_' or '.', \
+    and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or \
+    '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an \
+    optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
+const PREFIX_MESSAGE: &str = "prefix part a lowercase RFC 1123 subdomain must consist of lower case \
+    alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character \
+    (e.g. 'example.com', regex used for validation is \
+    '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const VALUE_MESSAGE: &str = "a valid label must be an empty string or consist of alphanumeric \
     characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. \
     'MyValue',  or 'my_value',  or '12345', regex used for validation is \
@@ -48,10 +56,9 @@ pub fn service(name: &str) -> Option<&'static str> {
 /// What is wrong with a label's or an annotation's key: `[prefix/]name`.
 pub fn qualified_name(key: &str) -> Option<&'static str> {
     let name = match key.split_once('/') {
+        Some((_, name)) if name.contains('/') => return Some(SLASHES_MESSAGE),
         Some(("", _)) => return Some("prefix part must be non-empty"),
-        Some((prefix, _)) if subdomain(prefix).is_some() => {
-            return Some("prefix part must be a lowercase RFC 1123 subdomain");
-        }
+        Some((prefix, _)) if subdomain(prefix).is_some() => return Some(PREFIX_MESSAGE),
         Some((_, name)) => name,
         None => key,
     };
@@ -62,6 +69,15 @@ pub fn qualified_name(key: &str) -> Option<&'static str> {
         return Some("name part must be no more than 63 bytes");
     }
     (!is_word(name)).then_some(QUALIFIED_MESSAGE)
+}
+
+/// What is wrong with a finalizer's name: it is one of Kubernetes' own, or somebody's.
+pub fn finalizer(name: &str) -> Option<&'static str> {
+    const STANDARD: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
+    qualified_name(name).or_else(|| {
+        (!name.contains('/') && !STANDARD.contains(&name))
+            .then_some("name is neither a standard finalizer name nor is it fully qualified")
+    })
 }
 
 /// What is wrong with a label's value.

@@ -6,6 +6,7 @@ use super::names;
 use crate::server::object;
 use crate::server::resource::{Resource, SelectableField, Strategy, Subresource};
 use crate::server::rest::protobuf::{Field, Kind, OBJECT_META};
+use crate::server::status::Cause;
 use crate::server::table::plain;
 
 /// Made at every start where they are missing.
@@ -32,7 +33,7 @@ pub static NAMESPACES: Resource = Resource {
         default,
         prepare_create,
         prepare_update,
-        validate: super::valid,
+        validate,
         grace: super::no_grace,
         mark_terminating,
         returns_deleted: true,
@@ -58,14 +59,29 @@ fn default(value: &mut Value) {
     }
 }
 
+/// Whoever else must agree to a namespace's end may say so from the start.
 fn prepare_create(value: &mut Value) {
-    value["spec"] = json!({"finalizers": ["kubernetes"]});
+    let mut finalizers = object::list(value, "/spec/finalizers").to_vec();
+    if !finalizers.iter().any(|one| one == "kubernetes") {
+        finalizers.push("kubernetes".into());
+    }
+    value["spec"] = json!({"finalizers": finalizers});
     value["status"] = json!({"phase": "Active"});
 }
 
 /// The finalizers change through the `finalize` subresource only.
 fn prepare_update(new: &mut Value, old: &Value) {
     object::copy(new, old, "spec");
+}
+
+fn validate(value: &Value, _: Option<&Value>) -> Vec<Cause> {
+    let finalizers = object::list(value, "/spec/finalizers").iter();
+    finalizers
+        .filter_map(|name| {
+            let why = names::finalizer(name.as_str().unwrap_or(""))?;
+            Some(Cause::invalid("spec.finalizers", name, why))
+        })
+        .collect()
 }
 
 fn mark_terminating(value: &mut Value) {

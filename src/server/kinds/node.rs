@@ -3,7 +3,7 @@
 use ipnetwork::IpNetwork;
 use serde_json::{Value, json};
 
-use super::names;
+use super::{names, taint_validation};
 use crate::server::object;
 use crate::server::resource::{Resource, SelectableField, Strategy, Subresource};
 use crate::server::status::Cause;
@@ -79,7 +79,15 @@ fn validate(value: &Value, old: Option<&Value>) -> Vec<Cause> {
             "must be equal to spec.podCIDR",
         ));
     }
+    taint_validation::taints(value, &mut causes);
     if let Some(old) = old {
+        let provider = object::text(old, "/spec/providerID");
+        if !provider.is_empty() && provider != object::text(value, "/spec/providerID") {
+            causes.push(Cause::forbidden(
+                "spec.providerID",
+                "node updates may not change providerID except from \"\" to valid",
+            ));
+        }
         let had = object::list(old, "/spec/podCIDRs");
         if !had.is_empty() && had != ranges {
             causes.push(Cause::forbidden(

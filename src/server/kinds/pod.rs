@@ -71,6 +71,13 @@ pub fn is_finished(pod: &Value) -> bool {
 
 fn prepare_create(value: &mut Value) {
     value["status"] = json!({"phase": "Pending", "qosClass": pod_defaults::qos_class(value)});
+    if !object::list(value, "/spec/schedulingGates").is_empty() {
+        value["status"]["conditions"] = json!([{
+            "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+            "message": "Scheduling is blocked due to non-empty scheduling gates",
+            "lastProbeTime": null, "lastTransitionTime": null,
+        }]);
+    }
 }
 
 /// A pod waits for its node's agent to stop it, where there is one and something to stop.

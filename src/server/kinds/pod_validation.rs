@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::{container_validation, names, volume_validation};
+use super::{
+    container_validation, names, placement_validation, taint_validation, volume_validation,
+};
 use crate::server::object;
 use crate::server::status::Cause;
 
@@ -44,6 +46,8 @@ pub fn validate(pod: &Value, old: Option<&Value>) -> Vec<Cause> {
         }
     }
     validate_spec(pod, &mut causes);
+    taint_validation::tolerations(pod, &mut causes);
+    placement_validation::validate(pod, &mut causes);
     volume_validation::volumes(pod, &mut causes);
     if let Some(old) = old {
         validate_update(pod, old, &mut causes);
@@ -93,19 +97,41 @@ fn validate_spec(pod: &Value, causes: &mut Vec<Cause>) {
             ));
         }
     }
+    let gated = !object::list(pod, "/spec/schedulingGates").is_empty();
+    if gated && !object::text(pod, "/spec/nodeName").is_empty() {
+        let why = "cannot be set until all schedulingGates have been cleared";
+        causes.push(Cause::forbidden("spec.nodeName", why));
+    }
     if let Some(context) = pod.pointer("/spec/securityContext") {
         let fields = ["runAsUser", "runAsGroup", "fsGroup"];
         container_validation::ids(context, &fields, "spec.securityContext", causes);
     }
 }
 
+/// What of a pod may change, and how (`ValidatePodUpdate`).
 fn validate_update(pod: &Value, old: &Value, causes: &mut Vec<Cause>) {
-    let kept = object::list(pod, "/spec/tolerations");
-    let lost = object::list(old, "/spec/tolerations")
-        .iter()
-        .any(|toleration| !kept.contains(toleration));
+    for list in ["containers", "initContainers"] {
+        let count = |pod: &Value| object::list(pod, &format!("/spec/{list}")).len();
+        if count(pod) != count(old) {
+            let why = "pod updates may not add or remove containers";
+            causes.push(Cause::forbidden(format!("spec.{list}"), why));
+            return;
+        }
+    }
+    validate_deadline(pod, old, causes);
+    validate_added_tolerations(pod, old, causes);
+    let gates = object::list(old, "/spec/schedulingGates");
+    for gate in object::list(pod, "/spec/schedulingGates") {
+        if !gates.contains(gate) {
+            let why = format!(
+                "only deletion is allowed, but found new scheduling gate '{}'",
+                object::text(gate, "/name")
+            );
+            causes.push(Cause::forbidden("spec.schedulingGates", &why));
+        }
+    }
     let mut allowed = pod["spec"].clone();
-    for key in ["activeDeadlineSeconds", "tolerations"] {
+    for key in ["activeDeadlineSeconds", "tolerations", "schedulingGates"] {
         object::copy(&mut allowed, &old["spec"], key);
     }
     let had_negative_grace = old
@@ -122,8 +148,53 @@ fn validate_update(pod: &Value, old: &Value, causes: &mut Vec<Cause>) {
             object::copy(new, old, "image");
         }
     }
-    if lost || allowed != old["spec"] {
+    if allowed != old["spec"] {
         causes.push(Cause::forbidden("spec", UPDATE_MESSAGE));
+    }
+}
+
+/// A deadline may be set, and come nearer.
+fn validate_deadline(pod: &Value, old: &Value, causes: &mut Vec<Cause>) {
+    const PATH: &str = "spec.activeDeadlineSeconds";
+    let seconds = |pod: &Value| {
+        pod.pointer("/spec/activeDeadlineSeconds")
+            .and_then(Value::as_i64)
+    };
+    match (seconds(old), seconds(pod)) {
+        (Some(before), Some(now)) if before < now => causes.push(Cause::invalid(
+            PATH,
+            &json!(now),
+            "must be less than or equal to previous value",
+        )),
+        (Some(_), None) => causes.push(Cause::invalid(
+            PATH,
+            &Value::Null,
+            "must not update from a positive integer to nil value",
+        )),
+        _ => {}
+    }
+}
+
+fn validate_added_tolerations(pod: &Value, old: &Value, causes: &mut Vec<Cause>) {
+    let timeless = |toleration: &Value| {
+        let mut toleration = toleration.clone();
+        if let Some(map) = toleration.as_object_mut() {
+            map.shift_remove("tolerationSeconds");
+        }
+        toleration
+    };
+    let kept: Vec<Value> = object::list(pod, "/spec/tolerations")
+        .iter()
+        .map(timeless)
+        .collect();
+    let lost = object::list(old, "/spec/tolerations")
+        .iter()
+        .any(|toleration| !kept.contains(&timeless(toleration)));
+    if lost {
+        causes.push(Cause::forbidden(
+            "spec.tolerations",
+            "existing toleration can not be modified except its tolerationSeconds",
+        ));
     }
 }
 
@@ -268,8 +339,59 @@ mod tests {
             let tolerations = spec["tolerations"].as_array_mut().unwrap();
             tolerations.push(json!({"key": "x"}));
         }));
+        assert!(changed(|spec| {
+            spec["tolerations"][0]["tolerationSeconds"] = 7.into();
+        }));
         assert!(!changed(|spec| spec["tolerations"] = json!([])));
         assert!(!changed(|spec| spec["nodeName"] = "node-1".into()));
         assert!(!changed(|spec| spec["containers"][0]["name"] = "b".into()));
+    }
+
+    #[test]
+    fn a_deadline_comes_nearer_and_gates_only_open() {
+        let container = json!([{"name": "a", "image": "a:1"}]);
+        let old = pod(json!({
+            "containers": container, "activeDeadlineSeconds": 60,
+            "schedulingGates": [{"name": "example.com/a"}, {"name": "example.com/b"}],
+        }));
+        let said = |change: fn(&mut Value)| {
+            let mut new = old.clone();
+            change(&mut new["spec"]);
+            let causes = validate(&new, Some(&old));
+            let each = causes.iter();
+            each.map(|cause| format!("{}: {}", cause.field, cause.detail))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            said(|spec| spec["activeDeadlineSeconds"] = 5.into()),
+            [""; 0]
+        );
+        assert_eq!(
+            said(|spec| spec["schedulingGates"] = json!([{"name": "example.com/b"}])),
+            [""; 0]
+        );
+        for (change, why) in [
+            (
+                (|spec| spec["activeDeadlineSeconds"] = 61.into()) as fn(&mut Value),
+                "spec.activeDeadlineSeconds: Invalid value: 61: must be less than or equal to previous \
+                 value",
+            ),
+            (
+                |spec| spec["activeDeadlineSeconds"] = Value::Null,
+                "spec.activeDeadlineSeconds: Invalid value: null: must not update from a positive \
+                 integer to nil value",
+            ),
+            (
+                |spec| spec["schedulingGates"] = json!([{"name": "example.com/c"}]),
+                "spec.schedulingGates: Forbidden: only deletion is allowed, but found new scheduling \
+                 gate 'example.com/c'",
+            ),
+            (
+                |spec| spec["containers"] = json!([]),
+                "spec.containers: Required value",
+            ),
+        ] {
+            assert_eq!(said(change)[0], why);
+        }
     }
 }

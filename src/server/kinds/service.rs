@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{names, service_validation};
+use super::{names, service_families, service_validation};
 use crate::server::object::{self, default};
 use crate::server::resource::{Resource, SelectableField, Strategy, Subresource};
 use crate::server::rest::protobuf::{Field, Kind, OBJECT_META};
@@ -97,9 +97,8 @@ fn fill(service: &mut Value) {
     let external = spec["type"] == "ExternalName";
     if !external {
         default(spec, "internalTrafficPolicy", "Cluster");
-        default(spec, "ipFamilies", json!(["IPv4"]));
-        default(spec, "ipFamilyPolicy", "SingleStack");
         mirror_cluster_ip(spec);
+        service_families::fill(spec);
     }
     match spec["type"].as_str() {
         Some("NodePort") => default(spec, "externalTrafficPolicy", "Cluster"),
@@ -138,6 +137,18 @@ fn mirror_cluster_ip(spec: &mut serde_json::Map<String, Value>) {
     }
 }
 
+/// An update of the old spelling alone means both.
+fn follow_cluster_ip(spec: &mut serde_json::Map<String, Value>, old: &Value) {
+    let now = spec.get("clusterIP").cloned().unwrap_or_default();
+    let changed = now != "" && old["spec"].get("clusterIP") != Some(&now);
+    if changed
+        && spec.get("clusterIPs") == old["spec"].get("clusterIPs")
+        && let Some(first) = spec.get_mut("clusterIPs").and_then(|all| all.get_mut(0))
+    {
+        *first = now;
+    }
+}
+
 fn prepare_create(service: &mut Value) {
     service["status"] = json!({"loadBalancer": {}});
 }
@@ -170,12 +181,16 @@ fn prepare_update(new: &mut Value, old: &Value) {
                 spec.shift_remove(key);
             }
         }
-    } else if unset(spec, "clusterIP") && unset(spec, "clusterIPs") {
-        for key in ["clusterIP", "clusterIPs"] {
-            if let Some(value) = old["spec"].get(key) {
-                spec.insert(key.into(), value.clone());
+    } else {
+        if unset(spec, "clusterIP") && unset(spec, "clusterIPs") {
+            for key in ["clusterIP", "clusterIPs"] {
+                if let Some(value) = old["spec"].get(key) {
+                    spec.insert(key.into(), value.clone());
+                }
             }
         }
+        follow_cluster_ip(spec, old);
+        service_families::release_second(spec, old);
     }
     if !with_ports && changed {
         spec.shift_remove("externalTrafficPolicy");

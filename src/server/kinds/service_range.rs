@@ -4,29 +4,86 @@
 //! Decided on the store's own view, so that no two services get the same.
 
 use std::collections::HashSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
 
 use super::service::{SERVICES, has_cluster_ip, has_node_ports};
+use super::service_families;
+use crate::model::Family;
 use crate::server::object;
 use crate::server::random;
 use crate::server::status::{ApiError, Cause};
 use crate::server::store::View;
 
-/// kube-apiserver's `--service-cluster-ip-range`, as kubeadm sets it: 10.96.0.0/12.
-const FIRST: u32 = u32::from_be_bytes([10, 96, 0, 0]);
-const PREFIX: u32 = 12;
-const SIZE: u32 = 1 << (32 - PREFIX);
+/// kube-apiserver's `--service-cluster-ip-range`: in IPv4 as kubeadm sets it, 10.96.0.0/12, and in IPv6
+/// as its documentation does, fd00:10:96::/112.
+struct Range {
+    first: IpAddr,
+    /// How many addresses, the first and the last included.
+    size: u32,
+    text: &'static str,
+}
+
+const V4: Range = Range {
+    first: IpAddr::V4(Ipv4Addr::new(10, 96, 0, 0)),
+    size: 1 << 20,
+    text: "10.96.0.0/12",
+};
+const V6: Range = Range {
+    first: IpAddr::V6(Ipv6Addr::new(0xfd00, 0x10, 0x96, 0, 0, 0, 0, 0)),
+    size: 1 << 16,
+    text: "fd00:10:96::/112",
+};
 /// The address of the service `kubernetes`.
 pub const API_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 /// kube-apiserver's `--service-node-port-range`.
 const NODE_PORTS: RangeInclusive<i64> = 30_000..=32_767;
 
+impl Range {
+    fn of(family: Family) -> &'static Range {
+        match family {
+            Family::V4 => &V4,
+            Family::V6 => &V6,
+        }
+    }
+
+    fn at(&self, offset: u32) -> IpAddr {
+        match self.first {
+            IpAddr::V4(first) => Ipv4Addr::from(u32::from(first) + offset).into(),
+            IpAddr::V6(first) => Ipv6Addr::from(u128::from(first) + u128::from(offset)).into(),
+        }
+    }
+
+    /// Whether an address is one of those that services may have.
+    fn contains(&self, address: IpAddr) -> bool {
+        let offset = match (self.first, address) {
+            (IpAddr::V4(first), IpAddr::V4(address)) => {
+                u128::from(u32::from(address)).checked_sub(u32::from(first).into())
+            }
+            (IpAddr::V6(first), IpAddr::V6(address)) => {
+                u128::from(address).checked_sub(first.into())
+            }
+            _ => None,
+        };
+        offset.is_some_and(|offset| (1..u128::from(self.size) - 1).contains(&offset))
+    }
+
+    /// A free address, looked for from the `start`th on. The network's own address, the last and the
+    /// API's are never given.
+    fn free(&self, taken: &HashSet<IpAddr>, start: u32) -> Option<IpAddr> {
+        (0..self.size)
+            .map(|step| (start + step) % self.size)
+            .filter(|offset| (2..self.size - 1).contains(offset))
+            .map(|offset| self.at(offset))
+            .find(|address| !taken.contains(address))
+    }
+}
+
 /// What all services hold.
 struct Taken {
-    addresses: HashSet<String>,
+    addresses: HashSet<IpAddr>,
     node_ports: HashSet<i64>,
 }
 
@@ -44,11 +101,14 @@ impl Taken {
             }
             taken
                 .addresses
-                .insert(other.field("spec.clusterIP").to_owned());
-            // Only these have any, and reading a service costs.
+                .extend(other.field("spec.clusterIP").parse::<IpAddr>());
             let has_ports = matches!(other.field("spec.type"), "NodePort" | "LoadBalancer");
-            if with_ports && has_ports {
+            // Reading a service costs, and most have one address and no such ports.
+            let text = std::str::from_utf8(&other.json).unwrap_or("");
+            if text.contains("DualStack") || with_ports && has_ports {
                 let value = other.value();
+                let second = object::text(&value, "/spec/clusterIPs/1");
+                taken.addresses.extend(second.parse::<IpAddr>());
                 let ports = object::list(&value, "/spec/ports").iter();
                 taken
                     .node_ports
@@ -70,24 +130,13 @@ pub fn allocate(service: &mut Value, view: &View<'_>) -> Result<(), ApiError> {
     }
     let with_ports = has_node_ports(service);
     let mut taken = Taken::by_others(view, service, with_ports);
-    let causes = match object::text(service, "/spec/clusterIP") {
+    let mut causes = match object::text(service, "/spec/clusterIP") {
         "None" => Vec::new(),
-        "" => {
-            let start = random::below(SIZE);
-            let address = free_address(&taken.addresses, start).ok_or_else(used_up)?;
-            let spec = object::map(service, "spec");
-            spec.insert("clusterIP".into(), json!(address.to_string()));
-            spec.insert("clusterIPs".into(), json!([address.to_string()]));
-            Vec::new()
-        }
-        asked => why_not_address(asked, &taken.addresses)
-            .into_iter()
-            .collect(),
+        _ => give_addresses(service, &taken.addresses)?,
     };
-    let causes = match with_ports {
-        true => [causes, give_node_ports(service, &mut taken.node_ports)?].concat(),
-        false => causes,
-    };
+    if with_ports {
+        causes.extend(give_node_ports(service, &mut taken.node_ports)?);
+    }
     if causes.is_empty() {
         return Ok(());
     }
@@ -98,40 +147,67 @@ pub fn allocate(service: &mut Value, view: &View<'_>) -> Result<(), ApiError> {
     })
 }
 
-fn used_up() -> ApiError {
-    ApiError::Internal(
-        "failed to allocate a serviceIP: range is full: 10.96.0.0/12; delete services that are no \
-         longer needed"
-            .into(),
-    )
+/// As [`allocate`], for a step from `old` that may have nothing to do with it.
+pub fn reallocate(service: &mut Value, old: &Value, view: &View<'_>) -> Result<(), ApiError> {
+    let same = ["type", "clusterIPs", "ipFamilies", "ports"]
+        .iter()
+        .all(|key| service["spec"].get(key) == old["spec"].get(key));
+    match same {
+        true => Ok(()),
+        false => allocate(service, view),
+    }
 }
 
-/// A free address, looked for from the `start`th on. The network's own address, the broadcast
-/// address and the API's are never given.
-fn free_address(taken: &HashSet<String>, start: u32) -> Option<Ipv4Addr> {
-    (0..SIZE)
-        .map(|step| (start + step) % SIZE)
-        .filter(|offset| (2..SIZE - 1).contains(offset))
-        .map(|offset| Ipv4Addr::from(FIRST + offset))
-        .find(|address| !taken.contains(&address.to_string()))
+fn give_addresses(service: &mut Value, taken: &HashSet<IpAddr>) -> Result<Vec<Cause>, ApiError> {
+    let mut addresses = object::list(service, "/spec/clusterIPs").to_vec();
+    let asked = addresses
+        .iter()
+        .filter_map(|asked| asked.as_str()?.parse().ok());
+    let causes: Vec<Cause> = asked
+        .filter_map(|asked| why_not_address(asked, taken))
+        .map(|(asked, why)| {
+            Cause::invalid_shown(
+                "spec.clusterIPs",
+                &service_families::go_list(&addresses),
+                &format!("failed to allocate IP {asked}: {why}"),
+            )
+        })
+        .collect();
+    for family in service_families::of(service)
+        .into_iter()
+        .skip(addresses.len())
+    {
+        let range = Range::of(family);
+        let start = random::below(range.size);
+        let address = range.free(taken, start).ok_or_else(|| {
+            ApiError::Internal(format!(
+                "failed to allocate a serviceIP: range is full: {}; delete services that are no \
+                 longer needed",
+                range.text
+            ))
+        })?;
+        addresses.push(json!(address));
+    }
+    let spec = object::map(service, "spec");
+    if let Some(first) = addresses.first() {
+        spec.insert("clusterIP".into(), first.clone());
+    }
+    spec.insert("clusterIPs".into(), addresses.into());
+    Ok(causes)
 }
 
-fn why_not_address(asked: &str, taken: &HashSet<String>) -> Option<Cause> {
-    let in_range = asked
-        .parse::<Ipv4Addr>()
-        .is_ok_and(|address| (FIRST + 1..FIRST + SIZE - 1).contains(&u32::from(address)));
-    let why = if !in_range {
-        "the provided IP is not in the valid range. The range of valid IPs is 10.96.0.0/12"
-    } else if taken.contains(asked) {
-        "provided IP is already allocated"
-    } else {
-        return None;
-    };
-    Some(Cause::invalid_shown(
-        "spec.clusterIPs",
-        &format!("[]string{{{asked:?}}}"),
-        &format!("failed to allocate IP {asked}: {why}"),
-    ))
+fn why_not_address(asked: IpAddr, taken: &HashSet<IpAddr>) -> Option<(IpAddr, String)> {
+    let range = Range::of(Family::of(asked));
+    if !range.contains(asked) {
+        let why = format!(
+            "the provided IP is not in the valid range. The range of valid IPs is {}",
+            range.text
+        );
+        return Some((asked, why));
+    }
+    taken
+        .contains(&asked)
+        .then(|| (asked, "provided IP is already allocated".to_owned()))
 }
 
 fn give_node_ports(service: &mut Value, taken: &mut HashSet<i64>) -> Result<Vec<Cause>, ApiError> {
@@ -186,16 +262,16 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_given_is_free_and_in_range(
-            start in 0..SIZE, taken in prop::collection::hash_set(0..SIZE, 0..20),
+            start: u32, v6: bool, taken in prop::collection::hash_set(0_u32..20, 0..20),
         ) {
-            let near: HashSet<String> = taken
-                .iter()
-                .map(|offset| Ipv4Addr::from(FIRST + (start + offset % 20) % SIZE).to_string())
-                .collect();
-            let given = free_address(&near, start).unwrap().to_string();
+            let range = if v6 { &V6 } else { &V4 };
+            let start = start % range.size;
+            let near: HashSet<IpAddr> =
+                taken.iter().map(|step| range.at((start + step) % range.size)).collect();
+            let given = range.free(&near, start).unwrap();
             prop_assert!(!near.contains(&given));
-            prop_assert_ne!(&given, &API_ADDRESS.to_string());
-            prop_assert_eq!(why_not_address(&given, &near), None);
+            prop_assert_ne!(given, IpAddr::from(API_ADDRESS));
+            prop_assert_eq!(why_not_address(given, &near), None);
         }
 
         #[test]
@@ -209,15 +285,22 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_must_be_free_and_ours() {
-        let taken = HashSet::from(["10.96.0.7".to_owned()]);
-        assert_eq!(why_not_address("10.96.0.8", &taken), None);
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let taken = HashSet::from([address("10.96.0.7")]);
+        for free in ["10.96.0.8", "10.111.255.254", "fd00:10:96::8"] {
+            assert_eq!(why_not_address(address(free), &taken), None);
+        }
         for (asked, why) in [
             ("10.96.0.7", "provided IP is already allocated"),
-            ("10.112.0.1", "not in the valid range"),
-            ("fd00::1", "not in the valid range"),
+            ("10.112.0.1", "The range of valid IPs is 10.96.0.0/12"),
+            ("10.95.255.255", "The range of valid IPs is 10.96.0.0/12"),
+            (
+                "fd00:10:96::1:0",
+                "The range of valid IPs is fd00:10:96::/112",
+            ),
         ] {
-            let cause = why_not_address(asked, &taken).unwrap();
-            assert!(cause.detail.contains(why), "{}", cause.detail);
+            let (_, said) = why_not_address(address(asked), &taken).unwrap();
+            assert!(said.contains(why), "{said}");
         }
     }
 }

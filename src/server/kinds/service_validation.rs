@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::{names, service};
+use super::{names, service_families};
 use crate::server::object;
 use crate::server::status::Cause;
 
@@ -25,6 +25,13 @@ pub fn validate(service: &Value, old: Option<&Value>) -> Vec<Cause> {
     } else if ports.is_empty() && cluster_ip != "None" {
         causes.push(Cause::required("spec.ports", ""));
     }
+    if cluster_ip == "None" && matches!(kind, "NodePort" | "LoadBalancer") {
+        causes.push(Cause::invalid(
+            "spec.clusterIPs[0]",
+            &json!(cluster_ip),
+            &format!("may not be set to 'None' for {kind} services"),
+        ));
+    }
     validate_ports(service, ports, &mut causes);
     for (key, value) in object::pairs(service, "/spec/selector") {
         if let Some(why) = names::qualified_name(key) {
@@ -42,12 +49,37 @@ pub fn validate(service: &Value, old: Option<&Value>) -> Vec<Cause> {
             &["ClientIP", "None"],
         ));
     }
-    validate_families(service, &mut causes);
-    validate_addresses(service, &mut causes);
+    validate_affinity(service, affinity, &mut causes);
+    service_families::validate(service, &mut causes);
+    validate_external_ips(service, &mut causes);
     if let Some(old) = old {
-        validate_update(service, old, &mut causes);
+        service_families::validate_update(service, old, &mut causes);
     }
     causes
+}
+
+/// How long a client stays with its pod.
+fn validate_affinity(service: &Value, affinity: &str, causes: &mut Vec<Cause>) {
+    let Some(config) = service.pointer("/spec/sessionAffinityConfig") else {
+        return;
+    };
+    if affinity == "None" {
+        causes.push(Cause::forbidden(
+            "spec.sessionAffinityConfig",
+            "must not be set when session affinity is None",
+        ));
+        return;
+    }
+    const DAY: i64 = 86_400;
+    let seconds = config.pointer("/clientIP/timeoutSeconds");
+    let seconds = seconds.and_then(Value::as_i64).unwrap_or(0);
+    if !(1..=DAY).contains(&seconds) {
+        causes.push(Cause::invalid(
+            "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
+            &json!(seconds),
+            "must be greater than 0 and less than 86400",
+        ));
+    }
 }
 
 fn validate_external_name(service: &Value, causes: &mut Vec<Cause>) {
@@ -57,12 +89,6 @@ fn validate_external_name(service: &Value, causes: &mut Vec<Cause>) {
         causes.push(Cause::required("spec.externalName", ""));
     } else if let Some(why) = names::subdomain(name) {
         causes.push(Cause::invalid("spec.externalName", &json!(name), why));
-    }
-    if !object::list(service, "/spec/clusterIPs").is_empty() {
-        causes.push(Cause::forbidden(
-            "spec.clusterIPs",
-            "may not be set for ExternalName services",
-        ));
     }
 }
 
@@ -133,66 +159,8 @@ fn validate_number(number: i64, path: String, causes: &mut Vec<Cause>) {
     }
 }
 
-/// The service range is an IPv4 one.
-fn validate_families(service: &Value, causes: &mut Vec<Cause>) {
-    for (index, family) in object::list(service, "/spec/ipFamilies").iter().enumerate() {
-        let path = format!("spec.ipFamilies[{index}]");
-        match family.as_str() {
-            Some("IPv4") => {}
-            Some("IPv6") => causes.push(Cause::invalid(
-                path,
-                family,
-                "not configured on this cluster",
-            )),
-            _ => causes.push(Cause::unsupported(
-                path,
-                family.as_str().unwrap_or(""),
-                &["IPv4", "IPv6"],
-            )),
-        }
-    }
-    let policy = object::text(service, "/spec/ipFamilyPolicy");
-    let policies = &["PreferDualStack", "RequireDualStack", "SingleStack"];
-    if policy == "RequireDualStack" {
-        causes.push(Cause::invalid(
-            "spec.ipFamilyPolicy",
-            &json!(policy),
-            "Cluster is not configured for dual-stack services",
-        ));
-    } else if !policy.is_empty() && !policies.contains(&policy) {
-        causes.push(Cause::unsupported("spec.ipFamilyPolicy", policy, policies));
-    }
-}
-
-fn validate_addresses(service: &Value, causes: &mut Vec<Cause>) {
+fn validate_external_ips(service: &Value, causes: &mut Vec<Cause>) {
     const NOT_AN_ADDRESS: &str = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-    let all = object::list(service, "/spec/clusterIPs");
-    for (index, address) in all.iter().enumerate() {
-        let text = address.as_str().unwrap_or("");
-        if text != "None" && text.parse::<IpAddr>().is_err() {
-            causes.push(Cause::invalid(
-                format!("spec.clusterIPs[{index}]"),
-                address,
-                NOT_AN_ADDRESS,
-            ));
-        }
-    }
-    let first = all.first().and_then(Value::as_str).unwrap_or("");
-    let single = object::text(service, "/spec/clusterIP");
-    if service::has_cluster_ip(service) && first != single {
-        causes.push(Cause::invalid(
-            "spec.clusterIPs",
-            &json!(all),
-            "first value must match `clusterIP`",
-        ));
-    }
-    if all.len() > 1 {
-        causes.push(Cause::invalid(
-            "spec.clusterIPs",
-            &json!(all),
-            "may only hold one address where the cluster has one family of them",
-        ));
-    }
     for (index, address) in object::list(service, "/spec/externalIPs")
         .iter()
         .enumerate()
@@ -207,31 +175,14 @@ fn validate_addresses(service: &Value, causes: &mut Vec<Cause>) {
     }
 }
 
-fn validate_update(service: &Value, old: &Value, causes: &mut Vec<Cause>) {
-    let had = object::text(old, "/spec/clusterIP");
-    let has = object::text(service, "/spec/clusterIP");
-    let both = service::has_cluster_ip(service) && service::has_cluster_ip(old);
-    if both && !had.is_empty() && had != has {
-        let shown = object::list(service, "/spec/clusterIPs")
-            .iter()
-            .map(Value::to_string)
-            .collect::<Vec<_>>()
-            .join(", ");
-        causes.push(Cause::invalid_shown(
-            "spec.clusterIPs[0]",
-            &format!("[]string{{{shown}}}"),
-            "may not change once set",
-        ));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::kinds::service::SERVICES;
 
     fn service(spec: Value) -> Value {
         let mut service = json!({"metadata": {"name": "web"}, "spec": spec});
-        (service::SERVICES.strategy.default)(&mut service);
+        (SERVICES.strategy.default)(&mut service);
         service
     }
 
@@ -264,6 +215,25 @@ mod tests {
         assert_eq!(
             problems(json!({"type": "ExternalName"})),
             ["spec.externalName: Required value"]
+        );
+        let headless = json!({"type": "NodePort", "clusterIP": "None", "ports": [{"port": 80}]});
+        assert_eq!(
+            problems(headless),
+            [
+                "spec.clusterIPs[0]: Invalid value: \"None\": may not be set to 'None' for NodePort \
+                 services"
+            ]
+        );
+        let forgetful = json!({
+            "sessionAffinity": "ClientIP", "ports": [{"port": 80}],
+            "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 0}},
+        });
+        assert_eq!(
+            problems(forgetful),
+            [
+                "spec.sessionAffinityConfig.clientIP.timeoutSeconds: Invalid value: 0: must be greater \
+                 than 0 and less than 86400"
+            ]
         );
     }
 

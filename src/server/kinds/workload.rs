@@ -42,7 +42,10 @@ pub fn validate(workload: &Value, old: Option<&Value>, kind: &str) -> Vec<Cause>
             .find_map(|(name, value)| (*name == key).then_some(*value))
     };
     match workload.pointer("/spec/selector") {
-        None => causes.push(Cause::required("spec.selector", "")),
+        None => {
+            causes.push(Cause::required("spec.selector", ""));
+            causes.push(does_not_match(workload));
+        }
         Some(value) => match LabelSelector::of(value) {
             None => causes.push(Cause::invalid(
                 "spec.selector",
@@ -54,11 +57,7 @@ pub fn validate(workload: &Value, old: Option<&Value>, kind: &str) -> Vec<Cause>
                 &go_selector(value),
                 &format!("empty selector is invalid for {kind}"),
             )),
-            Some(selector) if !selector.matches(label) => causes.push(Cause::invalid_shown(
-                "spec.template.metadata.labels",
-                &go_map(workload.pointer("/spec/template/metadata/labels")),
-                "`selector` does not match template `labels`",
-            )),
+            Some(selector) if !selector.matches(label) => causes.push(does_not_match(workload)),
             Some(_) => {}
         },
     }
@@ -74,6 +73,14 @@ pub fn validate(workload: &Value, old: Option<&Value>, kind: &str) -> Vec<Cause>
     }
     validate_template(workload, &labels, &mut causes);
     causes
+}
+
+fn does_not_match(workload: &Value) -> Cause {
+    Cause::invalid_shown(
+        "spec.template.metadata.labels",
+        &go_map(workload.pointer("/spec/template/metadata/labels")),
+        "`selector` does not match template `labels`",
+    )
 }
 
 fn validate_template(workload: &Value, labels: &[(&str, &str)], causes: &mut Vec<Cause>) {

@@ -5,6 +5,7 @@ use hyper::{Request, StatusCode};
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::update::dry;
 use super::{Answer, Api, Scope, body, respond};
 use crate::server::object;
 use crate::server::status::ApiError;
@@ -22,7 +23,7 @@ impl Api {
         self.store
             .write(move |view| {
                 let pod = view.get(&scope.key()).ok_or_else(|| scope.not_found())?;
-                bind(&pod, &node)
+                Ok(dry(scope.options.dry_run, &pod, bind(&pod, &node)?))
             })
             .await?;
         let success = json!({
@@ -50,6 +51,12 @@ pub fn bind(pod: &StoredObject, node: &str) -> Result<Change, ApiError> {
     if object::is_terminating(&value) {
         return Err(refused(format!(
             "pod {} is being deleted, cannot be assigned to a host",
+            pod.name()
+        )));
+    }
+    if !object::list(&value, "/spec/schedulingGates").is_empty() {
+        return Err(refused(format!(
+            "pod {} has non-empty .spec.schedulingGates",
             pod.name()
         )));
     }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::apply::{Manager, track_new};
+use super::update::check_namespace;
 use super::{Answer, Api, Scope, body, respond};
 use crate::server::kinds::metadata;
 use crate::server::kinds::namespace::NAMESPACES;
@@ -24,10 +25,14 @@ impl Api {
             return Err(ApiError::MethodNotAllowed);
         }
         let by = Manager::of(&scope, &request);
-        let mut value = body::of(resource, request).await?;
-        let warnings = body::decode(resource, &mut value, scope.options.field_validation)?;
-        place(&scope, &mut value)?;
-        generate_name(&mut value);
+        let mut given = body::of(resource, request).await?;
+        let warnings = body::decode(resource, &mut given, scope.options.field_validation)?;
+        let mut value = given.value;
+        check_namespace(&scope, &mut value)?;
+        if !matches!(object::text(&value, "/metadata/resourceVersion"), "" | "0") {
+            return Err(ApiError::VersionOnCreate);
+        }
+        let generated = object::name(&value).is_empty() && name_from_base(&mut value);
         let mut value = prepare(resource, value)?;
         track_new(
             resource,
@@ -38,6 +43,9 @@ impl Api {
         let created = self
             .store
             .write(move |view| {
+                if generated {
+                    find_name(resource, &mut value, |key| view.get(key).is_some())?;
+                }
                 scope.restriction.check_create(resource, &value, view)?;
                 let dry_run = scope.options.dry_run;
                 let change = admit(resource, value, view)?;
@@ -55,35 +63,43 @@ impl Api {
     }
 }
 
-/// Puts the object into the namespace of its URL.
-fn place(scope: &Scope, value: &mut Value) -> Result<(), ApiError> {
-    let namespace = scope.namespace();
-    let given = object::namespace(value);
-    if !given.is_empty() && given != namespace {
-        return Err(ApiError::BadRequest(
-            "the namespace of the provided object does not match the namespace sent on the request"
-                .into(),
-        ));
+/// How many names are made of one `generateName` before the caller is told to try again.
+const ATTEMPTS: usize = 8;
+
+/// Makes a name of `generateName`; whether there is one.
+fn name_from_base(value: &mut Value) -> bool {
+    let base = object::text(value, "/metadata/generateName");
+    if base.is_empty() {
+        return false;
     }
-    if scope.resource.namespaced {
-        object::metadata(value).insert("namespace".into(), namespace.into());
-    }
-    Ok(())
+    /// What the name's 63 bytes leave beside the suffix.
+    const BASE_BYTES: usize = 58;
+    let end = (0..=base.len().min(BASE_BYTES))
+        .rev()
+        .find(|end| base.is_char_boundary(*end))
+        .unwrap_or(0);
+    let name = format!("{}{}", &base[..end], random::suffix());
+    object::metadata(value).insert("name".into(), name.into());
+    true
 }
 
-/// A name from `generateName`. It is not retried on a collision, as in Kubernetes: the client is.
-fn generate_name(value: &mut Value) {
-    let base = object::text(value, "/metadata/generateName");
-    if object::name(value).is_empty() && !base.is_empty() {
-        /// What the name's 63 bytes leave beside the suffix.
-        const BASE_BYTES: usize = 58;
-        let end = (0..=base.len().min(BASE_BYTES))
-            .rev()
-            .find(|end| base.is_char_boundary(*end))
-            .unwrap_or(0);
-        let name = format!("{}{}", &base[..end], random::suffix());
-        object::metadata(value).insert("name".into(), name.into());
+/// Makes other names as long as the one that was made is taken.
+fn find_name(
+    resource: &'static Resource,
+    value: &mut Value,
+    is_taken: impl Fn(&str) -> bool,
+) -> Result<(), ApiError> {
+    for _ in 0..ATTEMPTS {
+        if !is_taken(&resource.key(object::namespace(value), object::name(value))) {
+            return Ok(());
+        }
+        name_from_base(value);
+        (resource.strategy.default)(value);
     }
+    Err(ApiError::NoNameLeft {
+        resource,
+        name: object::name(value).to_owned(),
+    })
 }
 
 /// Makes a client's object the server's: defaults, identity, and a check of everything.
@@ -125,13 +141,10 @@ pub fn admit(
             .get(&NAMESPACES.key("", namespace))
             .ok_or_else(|| ApiError::not_found(&NAMESPACES, namespace))?;
         if home.field("status.phase") == "Terminating" {
-            return Err(ApiError::Forbidden {
+            return Err(ApiError::NamespaceTerminating {
                 resource,
                 name: name.to_owned(),
-                why: format!(
-                    "unable to create new content in namespace {namespace} because it is being \
-                     terminated"
-                ),
+                namespace: namespace.to_owned(),
             });
         }
     }
@@ -145,4 +158,35 @@ pub fn admit(
         service_range::allocate(&mut value, view)?;
     }
     Ok(Change::Put { resource, value })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_taken_is_made_anew_but_not_for_ever() {
+        let mut value = json!({"metadata": {"generateName": "team-"}});
+        assert!(name_from_base(&mut value));
+        let first = object::name(&value).to_owned();
+        let taken = NAMESPACES.key("", &first);
+        assert!(find_name(&NAMESPACES, &mut value, |key| key == taken).is_ok());
+        let second = object::name(&value);
+        assert!(second.starts_with("team-") && *second != first);
+        assert_eq!(
+            value["metadata"]["labels"]["kubernetes.io/metadata.name"],
+            second
+        );
+        let asked = Cell::new(0);
+        let refused = find_name(&NAMESPACES, &mut value, |_| {
+            asked.set(asked.get() + 1);
+            true
+        });
+        assert_eq!((refused.unwrap_err().code(), asked.get()), (409, ATTEMPTS));
+        assert!(!name_from_base(&mut json!({"metadata": {"name": "a"}})));
+    }
 }

@@ -138,7 +138,7 @@ impl DeleteOptions {
         let options = if body.is_empty() {
             Value::Null
         } else {
-            body::read(&media_type, &body, "DeleteOptions", "v1", DELETE_OPTIONS)?
+            body::read(&media_type, &body, "DeleteOptions", "v1", DELETE_OPTIONS)?.value
         };
         DeleteOptions::of(options, query)
     }

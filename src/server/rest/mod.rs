@@ -202,7 +202,9 @@ impl Api {
                 self.patch(scope, request).await
             }
             (Verb::Delete, None) => self.delete(scope, request).await,
-            (Verb::DeleteCollection, None) => self.delete_collection(scope, request).await,
+            (Verb::DeleteCollection, None) if scope.resource.deletes_collections() => {
+                self.delete_collection(scope, request).await
+            }
             _ => Err(ApiError::MethodNotAllowed),
         }
     }

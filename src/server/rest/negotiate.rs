@@ -8,6 +8,8 @@ use crate::server::status::ApiError;
 pub enum Form {
     Json,
     Table,
+    /// Metadata alone: `meta/v1 PartialObjectMetadata`, or a list of those.
+    Metadata,
 }
 
 /// The first form of `Accept` that the server has.
@@ -44,6 +46,9 @@ fn form(media_type: &str) -> Option<Form> {
     match (transform, version) {
         (None, _) => Some(Form::Json),
         (Some("Table"), Some("v1")) => Some(Form::Table),
+        (Some("PartialObjectMetadata" | "PartialObjectMetadataList"), Some("v1")) => {
+            Some(Form::Metadata)
+        }
         _ => None,
     }
 }
@@ -70,6 +75,10 @@ mod tests {
         assert_eq!(
             of("application/vnd.kubernetes.protobuf,application/json"),
             Some(Form::Json)
+        );
+        assert_eq!(
+            of("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"),
+            Some(Form::Metadata)
         );
         assert_eq!(of("*/*"), Some(Form::Json));
         assert_eq!(of("application/yaml"), None);

@@ -16,17 +16,23 @@ use hyper::{Request, StatusCode};
 use serde_json::{Map, Value};
 
 use super::apply::Manager;
-use super::update::{dry, step, tracked};
+use super::body::Given;
+use super::update::{check_names, dry, step, tracked};
 use super::{Answer, Api, Scope, body, respond};
 use crate::server::kinds::event;
-use crate::server::object;
 use crate::server::schema::Type;
 use crate::server::status::{ApiError, Cause};
 
 /// The media type of what is no patch but an [application](super::apply).
 const APPLY: &str = "application/apply-patch+yaml";
 
-enum Patch {
+/// A patch, and the fields that it gives twice.
+struct Patch {
+    kind: Kind,
+    doubled: Vec<String>,
+}
+
+enum Kind {
     Json(json_patch::Patch),
     Merge(Value),
     Strategic(Map<String, Value>),
@@ -63,9 +69,7 @@ impl Api {
                 let warnings = warnings.clone();
                 move |view| {
                     let old = view.get(&scope.key()).ok_or_else(|| scope.not_found())?;
-                    let mut value = patch.apply(&scope, old.value())?;
-                    let noted =
-                        body::decode(scope.resource, &mut value, scope.options.field_validation)?;
+                    let (value, noted) = patch.apply(&scope, old.value())?;
                     warnings.get_or_init(|| noted);
                     let change = tracked(step(&scope, view, &old, value)?, &old, &by);
                     Ok(dry(scope.options.dry_run, &old, change))
@@ -80,75 +84,108 @@ impl Api {
 
 impl Patch {
     fn parse(media_type: &str, body: &[u8]) -> Result<Patch, ApiError> {
-        let unreadable = |error: serde_json::Error| {
-            ApiError::BadRequest(format!("error decoding patch: {error}"))
+        let unreadable = |why: String| ApiError::BadRequest(format!("error decoding patch: {why}"));
+        let map = || match serde_json::from_slice::<Given>(body) {
+            Ok(Given {
+                value: Value::Object(map),
+                doubled,
+            }) => Ok((map, doubled)),
+            Ok(_) => Err(unreadable("it is not a JSON object".into())),
+            Err(error) => Err(unreadable(error.to_string())),
         };
-        match media_type {
+        let (kind, doubled) = match media_type {
             "application/json-patch+json" => {
-                let patch: json_patch::Patch = serde_json::from_slice(body).map_err(unreadable)?;
+                let patch: json_patch::Patch =
+                    serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
                 json::check_length(&patch)?;
-                Ok(Patch::Json(patch))
+                (Kind::Json(patch), Vec::new())
             }
             "application/merge-patch+json" => {
-                let mut patch = serde_json::from_slice(body).map_err(unreadable)?;
+                let (mut patch, doubled) = map()?;
                 event::to_stored(&mut patch);
-                Ok(Patch::Merge(Value::Object(patch)))
+                (Kind::Merge(Value::Object(patch)), doubled)
             }
-            "application/strategic-merge-patch+json" => Ok(Patch::Strategic(
-                serde_json::from_slice(body).map_err(unreadable)?,
-            )),
-            _ => Err(ApiError::UnsupportedMediaType(
-                "the body of the request was in an unknown format - accepted media types include: \
-                 application/json-patch+json, application/merge-patch+json, \
-                 application/strategic-merge-patch+json, application/apply-patch+yaml"
-                    .into(),
-            )),
-        }
+            "application/strategic-merge-patch+json" => {
+                let (patch, doubled) = map()?;
+                (Kind::Strategic(patch), doubled)
+            }
+            _ => {
+                return Err(ApiError::UnsupportedMediaType(
+                    "the body of the request was in an unknown format - accepted media types \
+                     include: application/json-patch+json, application/merge-patch+json, \
+                     application/strategic-merge-patch+json, application/apply-patch+yaml"
+                        .into(),
+                ));
+            }
+        };
+        Ok(Patch { kind, doubled })
     }
 
-    fn apply(self, scope: &Scope, mut value: Value) -> Result<Value, ApiError> {
-        match self {
-            Patch::Merge(patch) => json_patch::merge(&mut value, &patch),
-            Patch::Strategic(patch) => {
-                strategic::apply(&mut value, patch, Type::of(scope.resource)).map_err(|why| {
+    /// The patched object, and warnings about it.
+    fn apply(self, scope: &Scope, mut value: Value) -> Result<(Value, Vec<String>), ApiError> {
+        let resource = scope.resource;
+        let strategic = match self.kind {
+            Kind::Merge(patch) => {
+                json_patch::merge(&mut value, &patch);
+                None
+            }
+            Kind::Strategic(patch) => {
+                let shown = go_value(&Value::Object(patch.clone()));
+                strategic::apply(&mut value, patch, Type::of(resource)).map_err(|why| {
                     ApiError::BadRequest(format!(
                         "unable to apply the strategic merge patch to {} {:?}: {why}",
-                        scope.resource.qualified(),
+                        resource.qualified(),
                         scope.name(),
                     ))
                 })?;
+                Some(shown)
             }
-            Patch::Json(patch) => {
+            Kind::Json(patch) => {
                 json::apply(&mut value, &patch).map_err(|why| ApiError::Invalid {
-                    resource: scope.resource,
+                    resource,
                     name: scope.name().to_owned(),
                     causes: vec![Cause::invalid("patch", &why.path.into(), &why.detail)],
-                })?
+                })?;
+                None
             }
-        }
+        };
         if bytes_of(&value) > body::LIMIT_BYTES {
             return Err(body::too_large());
         }
-        body::claim(
+        body::claim(&mut value, resource.kind, &resource.api_version())?;
+        check_names(scope, &mut value)?;
+        let warnings = body::check(
+            resource,
             &mut value,
-            scope.resource.kind,
-            &scope.resource.api_version(),
-        )?;
-        for (field, expected) in [("name", scope.name()), ("namespace", scope.namespace())] {
-            let given = object::text(&value, &format!("/metadata/{field}"));
-            if given != expected {
-                return Err(ApiError::Invalid {
-                    resource: scope.resource,
-                    name: scope.name().to_owned(),
-                    causes: vec![Cause::invalid(
-                        format!("metadata.{field}"),
-                        &given.into(),
-                        "field is immutable",
-                    )],
-                });
-            }
+            &self.doubled,
+            scope.options.field_validation,
+        );
+        let warnings = warnings.map_err(|why| ApiError::InvalidPatch {
+            shown: strategic.unwrap_or_else(|| value.to_string()),
+            why,
+        })?;
+        Ok((value, warnings))
+    }
+}
+
+/// A value as Go's `%+v` prints it: how kube-apiserver shows a strategic patch that went wrong.
+fn go_value(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".into(),
+        Value::String(text) => text.clone(),
+        Value::Array(list) => {
+            let items: Vec<String> = list.iter().map(go_value).collect();
+            format!("[{}]", items.join(" "))
         }
-        Ok(value)
+        Value::Object(map) => {
+            let mut pairs: Vec<String> = map
+                .iter()
+                .map(|(key, value)| format!("{key}:{}", go_value(value)))
+                .collect();
+            pairs.sort_unstable();
+            format!("map[{}]", pairs.join(" "))
+        }
+        other => other.to_string(),
     }
 }
 

@@ -6,10 +6,12 @@ use futures::stream;
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use jiff::Timestamp;
+use serde_json::json;
 
 use super::negotiate::Form;
 use super::page::Page;
 use super::{Answer, Api, Scope, respond};
+use crate::server::object;
 use crate::server::selector::Selector;
 use crate::server::status::ApiError;
 use crate::server::store::StoredObject;
@@ -26,6 +28,10 @@ impl Api {
             .ok_or_else(|| scope.not_found())?;
         match form {
             Form::Json => Ok(respond::json(StatusCode::OK, object.json.clone())),
+            Form::Metadata => Ok(respond::value(
+                StatusCode::OK,
+                &object::only_metadata(object.value()),
+            )),
             Form::Table => {
                 let table = table::render(
                     scope.resource,
@@ -58,6 +64,19 @@ impl Api {
                     done: false,
                 };
                 Ok(respond::stream(stream::iter(chunks)))
+            }
+            Form::Metadata => {
+                let items = page
+                    .objects
+                    .iter()
+                    .map(|object| object::only_metadata(object.value()));
+                let list = json!({
+                    "kind": "PartialObjectMetadataList",
+                    "apiVersion": "meta.k8s.io/v1",
+                    "metadata": page.metadata(),
+                    "items": items.collect::<Vec<_>>(),
+                });
+                Ok(respond::value(StatusCode::OK, &list))
             }
             Form::Table => {
                 let mut table = table::render(

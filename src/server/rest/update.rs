@@ -9,18 +9,22 @@ use serde_json::Value;
 
 use super::apply::{self, Manager};
 use super::{Answer, Api, Scope, body, respond};
+use crate::server::kinds::lease::LEASES;
 use crate::server::kinds::metadata;
+use crate::server::kinds::service::SERVICES;
+use crate::server::kinds::service_range;
 use crate::server::object;
 use crate::server::resource::{Resource, Subresource};
-use crate::server::status::ApiError;
+use crate::server::status::{ApiError, Cause};
 use crate::server::store::{Change, StoredObject, View};
 
 impl Api {
     pub(super) async fn update(&self, scope: Scope, request: Request<Incoming>) -> Answer {
         let resource = scope.resource;
         let by = Manager::of(&scope, &request);
-        let mut value = body::of(resource, request).await?;
-        let warnings = body::decode(resource, &mut value, scope.options.field_validation)?;
+        let mut given = body::of(resource, request).await?;
+        let warnings = body::decode(resource, &mut given, scope.options.field_validation)?;
+        let mut value = given.value;
         check_names(&scope, &mut value)?;
         let updated = self
             .store
@@ -38,23 +42,34 @@ impl Api {
 
 /// The object must be the one its URL names.
 pub(super) fn check_names(scope: &Scope, value: &mut Value) -> Result<(), ApiError> {
-    let name = object::name(value);
-    if name != scope.name() {
-        return Err(ApiError::BadRequest(format!(
+    check_namespace(scope, value)?;
+    match object::name(value) {
+        "" => Err(ApiError::BadRequest(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            scope.name()
+        ))),
+        name if name != scope.name() => Err(ApiError::BadRequest(format!(
             "the name of the object ({name}) does not match the name on the URL ({})",
             scope.name()
-        )));
+        ))),
+        _ => Ok(()),
     }
-    let namespace = object::namespace(value);
-    if !namespace.is_empty() && namespace != scope.namespace() {
-        return Err(ApiError::BadRequest(format!(
-            "the namespace of the object ({namespace}) does not match the namespace on the URL ({})",
-            scope.namespace()
-        )));
+}
+
+/// Puts the object into the namespace of its URL, or into none.
+pub(super) fn check_namespace(scope: &Scope, value: &mut Value) -> Result<(), ApiError> {
+    if !scope.resource.namespaced {
+        object::metadata(value).shift_remove("namespace");
+        return Ok(());
     }
-    if scope.resource.namespaced {
-        object::metadata(value).insert("namespace".into(), scope.namespace().into());
+    let given = object::namespace(value);
+    if !given.is_empty() && given != scope.namespace() {
+        return Err(ApiError::BadRequest(
+            "the namespace of the provided object does not match the namespace sent on the request"
+                .into(),
+        ));
     }
+    object::metadata(value).insert("namespace".into(), scope.namespace().into());
     Ok(())
 }
 
@@ -69,8 +84,21 @@ pub(super) fn step(
     let resource = old.resource;
     let expected = object::text(&new, "/metadata/resourceVersion");
     // "0" is what Go clients send for "any".
-    if !matches!(expected, "" | "0") && expected != old.revision.to_string() {
+    let unsaid = matches!(expected, "" | "0");
+    if !unsaid && expected != old.revision.to_string() {
         return Err(ApiError::modified(resource, old.name()));
+    }
+    // Whoever takes a lease must know whose it was.
+    if unsaid && std::ptr::eq(resource, &LEASES) {
+        return Err(ApiError::Invalid {
+            resource,
+            name: old.name().to_owned(),
+            causes: vec![Cause::invalid_shown(
+                "metadata.resourceVersion",
+                "0x0",
+                "must be specified for an update",
+            )],
+        });
     }
     let before = old.value();
     let uid = object::uid(&new);
@@ -88,7 +116,13 @@ pub(super) fn step(
     scope
         .restriction
         .check_update(scope.subresource, old, &new, view)?;
-    finish(resource, &before, new)
+    let mut change = finish(resource, &before, new)?;
+    if let Change::Put { value, .. } = &mut change
+        && std::ptr::eq(resource, &SERVICES)
+    {
+        service_range::reallocate(value, &before, view)?;
+    }
+    Ok(change)
 }
 
 /// Notes in the new object who made it.
@@ -157,6 +191,7 @@ pub fn finish(
             .insert("generation".into(), (generation.unwrap_or(0) + 1).into());
     }
     let mut causes = metadata::validate(resource, &new);
+    causes.extend(metadata::validate_update(&new, old));
     causes.extend((strategy.validate)(&new, Some(old)));
     if !causes.is_empty() {
         return Err(ApiError::Invalid {

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::negotiate::Form;
 use super::{Answer, Api, Scope, respond};
 use crate::server::metrics::Watching;
+use crate::server::object;
 use crate::server::random;
 use crate::server::request::{Options, VersionMatch};
 use crate::server::resource::Resource;
@@ -39,9 +40,10 @@ impl Api {
         check_version_match(options)?;
         let view = EventView {
             resource,
-            table: match form {
-                Form::Json => None,
-                Form::Table => Some(scope.include_object()?),
+            shown: match form {
+                Form::Json => Shown::Whole,
+                Form::Metadata => Shown::Metadata,
+                Form::Table => Shown::Table(scope.include_object()?),
             },
         };
         let slot = self.watches.clone().try_acquire_owned();
@@ -205,31 +207,35 @@ impl Watch {
 /// How this watch's client wants objects shown.
 struct EventView {
     resource: &'static Resource,
-    table: Option<IncludeObject>,
+    shown: Shown,
+}
+
+enum Shown {
+    Whole,
+    Metadata,
+    Table(IncludeObject),
 }
 
 impl EventView {
     fn event(&self, kind: EventKind, event: &Event) -> Bytes {
-        match self.table {
-            None => event.line(kind),
-            Some(_) => self.object(kind, &event.object),
+        match self.shown {
+            Shown::Whole => event.line(kind),
+            Shown::Metadata | Shown::Table(_) => self.object(kind, &event.object),
         }
     }
 
     fn object(&self, kind: EventKind, object: &StoredObject) -> Bytes {
-        match self.table {
-            None => line(kind.name(), &object.json),
-            Some(include) => {
-                let table = table::render(
-                    self.resource,
-                    vec![object.value()],
-                    &object.revision.to_string(),
-                    include,
-                    Timestamp::now(),
-                );
-                line(kind.name(), table.to_string().as_bytes())
-            }
-        }
+        let shown = match self.shown {
+            Shown::Whole => return line(kind.name(), &object.json),
+            Shown::Metadata => object::only_metadata(object.value()),
+            Shown::Table(include) => self.table(vec![object.value()], object.revision, include),
+        };
+        line(kind.name(), shown.to_string().as_bytes())
+    }
+
+    fn table(&self, objects: Vec<Value>, revision: u64, include: IncludeObject) -> Value {
+        let revision = revision.to_string();
+        table::render(self.resource, objects, &revision, include, Timestamp::now())
     }
 
     fn bookmark(&self, revision: u64, initial_events_end: bool) -> Bytes {
@@ -237,19 +243,14 @@ impl EventView {
         if initial_events_end {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        let object: Value = match self.table {
-            None => json!({
+        let object = match self.shown {
+            Shown::Whole => json!({
                 "kind": self.resource.kind,
                 "apiVersion": self.resource.api_version(),
                 "metadata": metadata,
             }),
-            Some(include) => table::render(
-                self.resource,
-                Vec::new(),
-                &revision.to_string(),
-                include,
-                Timestamp::now(),
-            ),
+            Shown::Metadata => object::only_metadata(json!({"metadata": metadata})),
+            Shown::Table(include) => self.table(Vec::new(), revision, include),
         };
         line("BOOKMARK", object.to_string().as_bytes())
     }

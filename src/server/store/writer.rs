@@ -47,12 +47,6 @@ impl View<'_> {
             .map(|(_, object)| object.clone());
         pending.chain(committed).collect()
     }
-
-    /// Whether anything is stored under the prefix.
-    pub fn any(&self, prefix: &str) -> bool {
-        under(self.overlay, prefix).any(|(_, object)| object.is_some())
-            || under(&self.state.objects, prefix).any(|(key, _)| !self.overlay.contains_key(key))
-    }
 }
 
 impl Objects for View<'_> {

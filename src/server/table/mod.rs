@@ -112,19 +112,14 @@ pub fn render(
     })
 }
 
-fn row(resource: &Resource, mut value: Value, include: IncludeObject, now: Timestamp) -> Value {
+fn row(resource: &Resource, value: Value, include: IncludeObject, now: Timestamp) -> Value {
     let cells = (resource.row)(&value, now);
     match include {
         IncludeObject::None => json!({"cells": cells}),
         IncludeObject::Object => json!({"cells": cells, "object": value}),
-        IncludeObject::Metadata => json!({
-            "cells": cells,
-            "object": {
-                "kind": "PartialObjectMetadata",
-                "apiVersion": "meta.k8s.io/v1",
-                "metadata": value["metadata"].take(),
-            },
-        }),
+        IncludeObject::Metadata => {
+            json!({"cells": cells, "object": object::only_metadata(value)})
+        }
     }
 }
 

@@ -1,6 +1,6 @@
-//! Terms of affinity: which nodes, and near which pods. Pure; required terms only.
+//! Terms of affinity: which nodes, and near which pods. Pure.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ pub fn labels(object: &Value) -> Labels {
 }
 
 /// `core/v1 NodeSelectorTerm`: all of it must hold.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeTerm {
     labels: LabelSelector,
     /// Of fields there is only `metadata.name`.
@@ -32,6 +32,15 @@ impl NodeTerm {
         )?;
         let terms = object::list(terms, "/nodeSelectorTerms");
         Some(terms.iter().filter_map(NodeTerm::of).collect())
+    }
+
+    /// The terms that a pod would like to hold, and how much.
+    pub fn preferred(pod: &Value) -> Vec<(i64, NodeTerm)> {
+        let wishes = "/spec/affinity/nodeAffinity/preferredDuringSchedulingIgnoredDuringExecution";
+        object::list(pod, wishes)
+            .iter()
+            .filter_map(|wish| Some((weight(wish), NodeTerm::of(wish.get("preference")?)?)))
+            .collect()
     }
 
     fn of(term: &Value) -> Option<NodeTerm> {
@@ -53,8 +62,35 @@ impl NodeTerm {
     }
 }
 
+fn weight(wish: &Value) -> i64 {
+    wish.get("weight").and_then(Value::as_i64).unwrap_or(0)
+}
+
+/// The nodes that a pod's required terms call by name; `None` where one of them does not.
+pub fn named_nodes(pod: &Value) -> Option<BTreeSet<String>> {
+    let terms = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution\
+                 /nodeSelectorTerms";
+    let terms = object::list(pod, terms);
+    let mut named = (!terms.is_empty()).then(BTreeSet::new)?;
+    for term in terms {
+        let fields = object::list(term, "/matchFields").iter();
+        let lists = fields.filter(|field| {
+            object::text(field, "/key") == "metadata.name"
+                && object::text(field, "/operator") == "In"
+        });
+        let names = |field: &Value| -> BTreeSet<String> {
+            let values = object::list(field, "/values").iter();
+            values
+                .filter_map(|name| name.as_str().map(str::to_owned))
+                .collect()
+        };
+        named.extend(lists.map(names).reduce(|one, other| &one & &other)?);
+    }
+    Some(named)
+}
+
 /// `core/v1 PodAffinityTerm`: pods that match, and in which part of the cluster.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodTerm {
     /// `None` selects no pod.
     selector: Option<LabelSelector>,
@@ -72,6 +108,19 @@ impl PodTerm {
         object::list(pod, &pointer)
             .iter()
             .map(|term| PodTerm::of(term, object::namespace(pod)))
+            .collect()
+    }
+
+    /// The terms that a pod would like to hold, and how much.
+    pub fn preferred(pod: &Value, kind: &str) -> Vec<(i64, PodTerm)> {
+        let pointer =
+            format!("/spec/affinity/{kind}/preferredDuringSchedulingIgnoredDuringExecution");
+        object::list(pod, &pointer)
+            .iter()
+            .map(|wish| {
+                let term = PodTerm::of(&wish["podAffinityTerm"], object::namespace(pod));
+                (weight(wish), term)
+            })
             .collect()
     }
 

@@ -1,17 +1,21 @@
 //! Which node a pod goes to. Pure: the scheduler's knowledge and its decisions.
 //!
 //! What a node carries is counted as pods come and go, so that a burst of pods costs one look at the
-//! nodes each. Of the nodes that suit a pod the one with the fewest pods is taken.
+//! nodes each. Of the nodes that suit a pod the one that suits it best is taken, and of those the one with
+//! the fewest pods.
 
 mod affinity;
 mod needs;
 mod neighbours;
 mod node;
 mod quantity;
+mod spread;
 pub mod taint;
 #[cfg(test)]
 mod tests;
+mod wishes;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -22,6 +26,7 @@ use crate::server::object;
 use affinity::Labels;
 use neighbours::{Cluster, Neighbours, Placed};
 use node::{Refusal, Usage, why_nowhere};
+use spread::Spreading;
 
 pub use needs::Needs;
 pub use node::Node;
@@ -35,6 +40,8 @@ pub struct Placement {
     placed: HashMap<Arc<str>, Placed>,
     /// Those of them that want to be apart from others.
     loners: BTreeSet<Arc<str>>,
+    /// Those that care which pods come to where they are.
+    opinionated: BTreeSet<Arc<str>>,
     /// By node name, also of nodes that are not known (yet).
     usage: HashMap<String, Usage>,
     pending: BTreeMap<Arc<str>, Needs>,
@@ -87,6 +94,7 @@ impl Placement {
     pub fn forget_pods(&mut self) {
         self.placed.clear();
         self.loners.clear();
+        self.opinionated.clear();
         self.usage.clear();
         self.pending.clear();
         self.unfit.clear();
@@ -116,6 +124,9 @@ impl Placement {
         if !needs.apart.is_empty() {
             self.loners.insert(key.clone());
         }
+        if wishes::has_opinions(&needs) {
+            self.opinionated.insert(key.clone());
+        }
         let node = node.to_owned();
         self.placed.insert(key.clone(), Placed { node, needs });
         self.retry_choosy();
@@ -129,7 +140,12 @@ impl Placement {
             return self.pod_gone(key);
         }
         self.pod_left(key);
-        self.pending.insert(key.clone(), Needs::of(pod));
+        let needs = Needs::of(pod);
+        // What is only said about it, that it fits nowhere among others, is no change.
+        if self.pending.get(key) != Some(&needs) {
+            self.unfit.remove(key);
+            self.pending.insert(key.clone(), needs);
+        }
     }
 
     /// A pod is gone, or done with its node.
@@ -147,6 +163,7 @@ impl Placement {
             return false;
         };
         self.loners.remove(key);
+        self.opinionated.remove(key);
         if let Some(usage) = self.usage.get_mut(&placed.node) {
             usage.remove(&placed.needs);
             if usage.pods == 0 {
@@ -156,11 +173,13 @@ impl Placement {
         true
     }
 
-    /// Pods that want to be near others have another chance when others come.
+    /// Pods that want to be near others, or evenly spread, have another chance when others come.
     fn retry_choosy(&mut self) {
         let pending = &self.pending;
-        self.unfit
-            .retain(|key| pending.get(key).is_some_and(|needs| needs.near.is_empty()));
+        self.unfit.retain(|key| {
+            let needs = pending.get(key);
+            needs.is_some_and(|needs| needs.near.is_empty() && needs.spread.is_empty())
+        });
     }
 
     /// Whether there is anything to decide.
@@ -198,7 +217,8 @@ impl Placement {
         decisions
     }
 
-    /// The node with the fewest pods; of equal ones the first by name.
+    /// The node that suits best; of equal ones the one with the fewest pods, and then the first by
+    /// name.
     ///
     /// # Errors
     /// Why none suits.
@@ -209,30 +229,46 @@ impl Placement {
             namespaces: &self.namespaces,
         };
         let neighbours = Neighbours::of(pod, &cluster, self.loners.iter());
+        let spreading = Spreading::of(pod, &cluster, true);
+        let differ = wishes::can_differ(pod, &self.nodes, !self.opinionated.is_empty());
         let empty = Usage::default();
-        let mut best: Option<(i64, &str)> = None;
+        let usage = |node: &Node| self.usage.get(&node.name).unwrap_or(&empty);
+        let mut fits: Vec<&Node> = Vec::new();
         let mut refusals: Vec<Vec<Refusal>> = Vec::new();
-        for (name, node) in &self.nodes {
-            let usage = self.usage.get(name).unwrap_or(&empty);
-            // A node with more pods is not worth a look.
-            if best.is_some_and(|(fewest, _)| fewest <= usage.pods) {
+        for node in self.nodes.values() {
+            // Where only the number of pods counts, a node with more of them is not worth a look.
+            let full = |best: &&Node| usage(best).pods <= usage(node).pods;
+            if !differ && fits.last().is_some_and(full) {
                 continue;
             }
             let refused = match node.refuses(pod) {
                 Some(refusal) => vec![refusal],
-                None => node.is_full_for(pod, usage),
+                None => node.is_full_for(pod, usage(node)),
             };
             let refused = match refused.is_empty() {
-                true => neighbours.refuse(pod, node).into_iter().collect(),
+                true => spreading
+                    .refuse(pod, node)
+                    .or_else(|| neighbours.refuse(pod, node))
+                    .into_iter()
+                    .collect(),
                 false => refused,
             };
             match refused.is_empty() {
-                true => best = Some((usage.pods, name)),
+                true => fits.push(node),
                 false => refusals.push(refused),
             }
         }
+        let points = match differ {
+            true => wishes::points(pod, &cluster, self.opinionated.iter(), &fits),
+            false => vec![0; fits.len()],
+        };
+        // Of equal ones `min_by_key` takes the first.
+        let best = fits
+            .into_iter()
+            .zip(points)
+            .min_by_key(|(node, points)| (Reverse(*points), usage(node).pods));
         match best {
-            Some((_, name)) => Ok(name.to_owned()),
+            Some((node, _)) => Ok(node.name.clone()),
             None => Err(why_nowhere(&refusals, pod.preempts)),
         }
     }

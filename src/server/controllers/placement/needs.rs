@@ -1,53 +1,68 @@
 //! What a pod asks of its node. Pure.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
 
-use super::affinity::{Labels, NodeTerm, PodTerm, labels};
+use super::affinity::{Labels, NodeTerm, PodTerm, labels, named_nodes};
 use super::quantity;
+use super::spread::Spread;
 use super::taint::Toleration;
+use super::wishes::Wishes;
 use crate::server::object;
 
-/// Thousandths of processors and of bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Resources {
-    pub cpu: i64,
-    pub memory: i64,
-}
+/// What is counted for pods whether their containers ask for it or not.
+pub const NATIVE: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+
+/// Amounts by the resource's name, in thousandths.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resources(pub BTreeMap<String, i64>);
 
 impl Resources {
-    fn of(container: &Value) -> Resources {
-        let asked = |resource: &str| {
-            let of = |kind: &str| {
-                let quantity = container.pointer(&format!("/resources/{kind}/{resource}"))?;
-                quantity::of(quantity)
-            };
-            of("requests").or_else(|| of("limits")).unwrap_or(0)
-        };
-        Resources {
-            cpu: asked("cpu"),
-            memory: asked("memory"),
-        }
+    fn of_container(container: &Value) -> Resources {
+        let of = |kind: &str| Resources::of(&container["resources"][kind]);
+        // What is not asked for is asked for by its limit.
+        let mut asked = of("limits");
+        asked.0.extend(of("requests").0);
+        asked
     }
 
-    pub fn plus(self, other: Resources) -> Resources {
-        Resources {
-            cpu: self.cpu.saturating_add(other.cpu),
-            memory: self.memory.saturating_add(other.memory),
-        }
+    /// Of a map from names to quantities.
+    pub fn of(list: &Value) -> Resources {
+        let pairs = list.as_object().into_iter().flatten();
+        Resources(
+            pairs
+                .filter_map(|(name, amount)| Some((name.clone(), quantity::of(amount)?)))
+                .collect(),
+        )
     }
 
-    pub fn minus(self, other: Resources) -> Resources {
-        Resources {
-            cpu: self.cpu.saturating_sub(other.cpu),
-            memory: self.memory.saturating_sub(other.memory),
-        }
+    pub fn get(&self, name: &str) -> i64 {
+        self.0.get(name).copied().unwrap_or(0)
     }
 
-    fn max(self, other: Resources) -> Resources {
-        Resources {
-            cpu: self.cpu.max(other.cpu),
-            memory: self.memory.max(other.memory),
+    pub fn plus(mut self, other: &Resources) -> Resources {
+        for (name, amount) in &other.0 {
+            let sum = self.0.entry(name.clone()).or_default();
+            *sum = sum.saturating_add(*amount);
         }
+        self
+    }
+
+    pub fn minus(mut self, other: &Resources) -> Resources {
+        for (name, amount) in &other.0 {
+            let rest = self.0.entry(name.clone()).or_default();
+            *rest = rest.saturating_sub(*amount);
+        }
+        self
+    }
+
+    fn max(mut self, other: &Resources) -> Resources {
+        for (name, amount) in &other.0 {
+            let most = self.0.entry(name.clone()).or_default();
+            *most = (*most).max(*amount);
+        }
+        self
     }
 }
 
@@ -68,17 +83,21 @@ impl HostPort {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Needs {
     pub namespace: String,
     pub labels: Labels,
     node_selector: Vec<(String, String)>,
     node_terms: Option<Vec<NodeTerm>>,
+    /// The only nodes that its terms can mean; `None`: they may be any.
+    pub named_nodes: Option<BTreeSet<String>>,
     pub tolerations: Vec<Toleration>,
     pub resources: Resources,
     pub ports: Vec<HostPort>,
     pub near: Vec<PodTerm>,
     pub apart: Vec<PodTerm>,
+    pub spread: Vec<Spread>,
+    pub wishes: Wishes,
     pub preempts: bool,
 }
 
@@ -91,11 +110,14 @@ impl Needs {
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .collect(),
             node_terms: NodeTerm::required(pod),
+            named_nodes: named_nodes(pod),
             tolerations: Toleration::all(pod),
             resources: resources(pod),
             ports: host_ports(pod),
             near: PodTerm::required(pod, "podAffinity"),
             apart: PodTerm::required(pod, "podAntiAffinity"),
+            spread: Spread::all(pod),
+            wishes: Wishes::of(pod),
             preempts: object::text(pod, "/spec/preemptionPolicy") != "Never",
         }
     }
@@ -113,25 +135,26 @@ impl Needs {
 }
 
 /// What a pod needs at once: its containers and sidecars together, or the largest of its init
-/// containers beside the sidecars before it (`PodRequests`).
+/// containers beside the sidecars before it, and what it costs to run a pod at all (`PodRequests`).
 fn resources(pod: &Value) -> Resources {
     let mut sidecars = Resources::default();
     let mut starting = Resources::default();
     for container in object::list(pod, "/spec/initContainers") {
-        let asked = Resources::of(container);
+        let asked = Resources::of_container(container);
         if object::text(container, "/restartPolicy") == "Always" {
-            sidecars = sidecars.plus(asked);
-            starting = starting.max(sidecars);
+            sidecars = sidecars.plus(&asked);
+            starting = starting.max(&sidecars);
         } else {
-            starting = starting.max(sidecars.plus(asked));
+            starting = starting.max(&sidecars.clone().plus(&asked));
         }
     }
     let running = object::list(pod, "/spec/containers")
         .iter()
         .fold(sidecars, |sum, container| {
-            sum.plus(Resources::of(container))
+            sum.plus(&Resources::of_container(container))
         });
-    running.max(starting)
+    let overhead = Resources::of(&pod["spec"]["overhead"]);
+    running.max(&starting).plus(&overhead)
 }
 
 fn host_ports(pod: &Value) -> Vec<HostPort> {
@@ -170,7 +193,7 @@ mod tests {
         sidecar["restartPolicy"] = "Always".into();
         let cpu = |init: Value, containers: Value| {
             let pod = json!({"spec": {"initContainers": init, "containers": containers}});
-            Needs::of(&pod).resources.cpu
+            Needs::of(&pod).resources.get("cpu")
         };
         assert_eq!(cpu(json!([]), json!([asks("1"), asks("500m")])), 1500);
         assert_eq!(cpu(json!([asks("2")]), json!([asks("1")])), 2000);
@@ -180,6 +203,8 @@ mod tests {
         );
         let limited = json!([{"resources": {"limits": {"cpu": 2}}}]);
         assert_eq!(cpu(json!([]), limited), 2000);
+        let heavy = json!({"spec": {"overhead": {"cpu": "250m"}, "containers": [asks("1")]}});
+        assert_eq!(Needs::of(&heavy).resources.get("cpu"), 1250);
     }
 
     #[test]

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::affinity::{Labels, labels};
-use super::needs::{HostPort, Needs, Resources};
-use super::quantity;
+use super::needs::{HostPort, NATIVE, Needs, Resources};
 use super::taint::{Effect, NOT_READY, Taint, UNREACHABLE, UNSCHEDULABLE, untolerated};
 use crate::server::object;
 
@@ -17,10 +16,8 @@ pub struct Node {
     /// Those that its conditions imply come first: a node is avoided from the moment it fails.
     pub taints: Vec<Taint>,
     pub unschedulable: bool,
-    /// Processors and bytes, in thousandths, and pods; `None` where the node does not say.
-    cpu: Option<i64>,
-    memory: Option<i64>,
-    pods: Option<i64>,
+    /// What it has for pods. What every node has and this one does not name is without end.
+    allocatable: Resources,
 }
 
 /// Why a node does not suit a pod, in the words of kube-scheduler's plugins.
@@ -58,25 +55,28 @@ impl Node {
         let said = object::list(node, "/spec/taints")
             .iter()
             .filter_map(Taint::of);
-        let allocatable = |resource: &str| {
-            node.pointer(&format!("/status/allocatable/{resource}"))
-                .and_then(quantity::of)
-        };
         Node {
             name: object::name(node).to_owned(),
             labels: labels(node),
             taints: implied.into_iter().chain(said).collect(),
             unschedulable: node.pointer("/spec/unschedulable") == Some(&Value::Bool(true))
                 || object::is_terminating(node),
-            cpu: allocatable("cpu"),
-            memory: allocatable("memory"),
-            pods: allocatable("pods").map(|pods| pods / 1000),
+            allocatable: Resources::of(&node["status"]["allocatable"]),
         }
     }
 
     /// Why the pod must not be on this node whatever else is: the first of kube-scheduler's plugins
     /// NodeUnschedulable, TaintToleration and NodeAffinity that says so.
     pub fn refuses(&self, pod: &Needs) -> Option<Refusal> {
+        if let Some(named) = &pod.named_nodes
+            && !named.is_empty()
+            && !named.contains(&self.name)
+        {
+            // Not even looked at.
+            return Some(Refusal::lasting(
+                "node(s) didn't satisfy plugin(s) [NodeAffinity]",
+            ));
+        }
         let cordon = Taint::new(UNSCHEDULABLE, Effect::NoSchedule);
         if self.unschedulable && untolerated(&[cordon], &pod.tolerations).is_some() {
             return Some(Refusal::lasting("node(s) were unschedulable"));
@@ -112,25 +112,22 @@ impl Node {
             )];
         }
         let mut refusals = Vec::new();
-        if self.pods.is_some_and(|most| usage.pods >= most) {
+        let most = self.allocatable.0.get("pods");
+        if most.is_some_and(|most| usage.pods >= most / 1000) {
             refusals.push(Refusal::passing("Too many pods"));
         }
-        for (what, asked, has, used) in [
-            ("cpu", pod.resources.cpu, self.cpu, usage.resources.cpu),
-            (
-                "memory",
-                pod.resources.memory,
-                self.memory,
-                usage.resources.memory,
-            ),
-        ] {
-            let Some(has) = has.filter(|has| asked > 0 && asked > has.saturating_sub(used)) else {
-                continue;
+        for (name, asked) in &pod.resources.0 {
+            let has = match self.allocatable.0.get(name) {
+                Some(has) => *has,
+                None if NATIVE.contains(&name.as_str()) => continue,
+                None => 0,
             };
-            refusals.push(Refusal {
-                reason: format!("Insufficient {what}"),
-                could_change: asked <= has,
-            });
+            if *asked > 0 && *asked > has.saturating_sub(usage.resources.get(name)) {
+                refusals.push(Refusal {
+                    reason: format!("Insufficient {name}"),
+                    could_change: *asked <= has,
+                });
+            }
         }
         refusals
     }
@@ -147,13 +144,13 @@ pub struct Usage {
 impl Usage {
     pub fn add(&mut self, pod: &Needs) {
         self.pods += 1;
-        self.resources = self.resources.plus(pod.resources);
+        self.resources = std::mem::take(&mut self.resources).plus(&pod.resources);
         self.ports.extend_from_slice(&pod.ports);
     }
 
     pub fn remove(&mut self, pod: &Needs) {
         self.pods -= 1;
-        self.resources = self.resources.minus(pod.resources);
+        self.resources = std::mem::take(&mut self.resources).minus(&pod.resources);
         for port in &pod.ports {
             if let Some(place) = self.ports.iter().position(|used| used == port) {
                 self.ports.swap_remove(place);

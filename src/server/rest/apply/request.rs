@@ -23,18 +23,21 @@ impl Api {
         body: &[u8],
     ) -> Answer {
         let resource = scope.resource;
-        let mut config = read(body)?;
-        body::claim(&mut config, resource.kind, &resource.api_version())?;
-        if object::name(&config).is_empty() {
-            object::metadata(&mut config).insert("name".into(), scope.name().into());
+        let mut given = body::yaml(body)
+            .map_err(|why| ApiError::BadRequest(format!("error decoding YAML: {why}")))?;
+        let config = &mut given.value;
+        body::claim(config, resource.kind, &resource.api_version())?;
+        if object::name(config).is_empty() {
+            object::metadata(config).insert("name".into(), scope.name().into());
         }
-        check_names(&scope, &mut config)?;
-        if !object::list(&config, "/metadata/managedFields").is_empty() {
+        check_names(&scope, config)?;
+        if !object::list(config, "/metadata/managedFields").is_empty() {
             return Err(ApiError::BadRequest(
                 "metadata.managedFields must be nil".into(),
             ));
         }
-        let warnings = body::decode(resource, &mut config, scope.options.field_validation)?;
+        let warnings = body::decode(resource, &mut given, scope.options.field_validation)?;
+        let config = given.value;
         let by = by.applier();
         let created = Arc::new(OnceLock::new());
         let applied = self
@@ -66,18 +69,6 @@ impl Api {
         respond::warn(&mut response, &warnings);
         Ok(response)
     }
-}
-
-/// What JSON bodies are held to, too.
-const DEEPEST: usize = 127;
-
-fn read(body: &[u8]) -> Result<Value, ApiError> {
-    let unreadable = |why: String| ApiError::BadRequest(format!("error decoding YAML: {why}"));
-    let text = std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
-    let bounds = serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_depth: DEEPEST },
-    };
-    serde_saphyr::from_str_with_options(text, bounds).map_err(|error| unreadable(error.to_string()))
 }
 
 fn application<'a>(scope: &Scope, config: &'a Value, by: &'a Manager) -> Application<'a> {

@@ -1,9 +1,13 @@
 //! Request bodies: bounded, decoded, and checked against the type they claim to be.
 
+mod given;
+
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, header};
 use serde_json::Value;
+
+pub use given::Given;
 
 use super::protobuf::{self, Field};
 use crate::server::kinds::event;
@@ -53,50 +57,81 @@ pub fn media_type<B>(request: &Request<B>) -> String {
 }
 
 /// Reads an object of a resource.
-pub async fn of(resource: &Resource, request: Request<Incoming>) -> Result<Value, ApiError> {
+pub async fn of(resource: &Resource, request: Request<Incoming>) -> Result<Given, ApiError> {
     let api_version = resource.api_version();
-    object(request, resource.kind, &api_version, resource.protobuf).await
+    given(request, resource.kind, &api_version, resource.protobuf).await
 }
 
-/// Reads an object of the given kind. Missing `kind` and `apiVersion` are filled in. `fields` is
-/// what is read of a protobuf body; nothing where only JSON is accepted.
+/// Reads an object of the given kind that is no resource's. Missing `kind` and `apiVersion` are filled
+/// in. `fields` is what is read of a protobuf body; nothing where none is accepted.
 pub async fn object(
     request: Request<Incoming>,
     kind: &str,
     api_version: &str,
     fields: &[Field],
 ) -> Result<Value, ApiError> {
-    let media_type = media_type(&request);
-    let body = bytes(request).await?;
-    let mut value = read(&media_type, &body, kind, api_version, fields)?;
-    if let Some(map) = value.as_object_mut().filter(|_| kind == "Event") {
-        event::to_stored(map);
-    }
-    claim(&mut value, kind, api_version)?;
-    Ok(value)
+    let given = given(request, kind, api_version, fields).await?;
+    Ok(given.value)
 }
 
-/// Reads a body as JSON, or as protobuf where `fields` says what to read.
+async fn given(
+    request: Request<Incoming>,
+    kind: &str,
+    api_version: &str,
+    fields: &[Field],
+) -> Result<Given, ApiError> {
+    let media_type = media_type(&request);
+    let body = bytes(request).await?;
+    let mut given = read(&media_type, &body, kind, api_version, fields)?;
+    if let Some(map) = given.value.as_object_mut().filter(|_| kind == "Event") {
+        event::to_stored(map);
+    }
+    claim(&mut given.value, kind, api_version)?;
+    Ok(given)
+}
+
+/// Reads a body as JSON or YAML, or as protobuf where `fields` says what to read.
 pub fn read(
     media_type: &str,
     body: &[u8],
     kind: &str,
     api_version: &str,
     fields: &[Field],
-) -> Result<Value, ApiError> {
+) -> Result<Given, ApiError> {
+    let unreadable = |why: String| {
+        ApiError::BadRequest(format!(
+            "{kind} in version {api_version:?} cannot be handled as a {kind}: {why}"
+        ))
+    };
     match media_type {
-        "application/json" => serde_json::from_slice(body).map_err(|error| {
-            ApiError::BadRequest(format!(
-                "{kind} in version {api_version:?} cannot be handled as a {kind}: {error}"
-            ))
-        }),
-        protobuf::MEDIA_TYPE if !fields.is_empty() => protobuf::decode(body, fields),
+        "application/json" => {
+            serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))
+        }
+        "application/yaml" => yaml(body).map_err(unreadable),
+        protobuf::MEDIA_TYPE if !fields.is_empty() => {
+            protobuf::decode(body, fields).map(Given::from)
+        }
         _ => Err(ApiError::UnsupportedMediaType(
             "the body of the request was in an unknown format - accepted media types include: \
-             application/json"
+             application/json, application/yaml"
                 .into(),
         )),
     }
+}
+
+/// Reads YAML, within the bounds of JSON bodies.
+///
+/// # Errors
+/// Why it is none.
+pub fn yaml(body: &[u8]) -> Result<Given, String> {
+    /// What JSON bodies are held to, too.
+    const DEEPEST: usize = 127;
+    let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
+    let bounds = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_depth: DEEPEST },
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
+    };
+    serde_saphyr::from_str_with_options(text, bounds).map_err(|error| error.to_string())
 }
 
 /// Checks that an object is what its URL says.
@@ -131,32 +166,46 @@ pub fn claim(value: &mut Value, kind: &str, api_version: &str) -> Result<(), Api
     Ok(())
 }
 
-/// Decodes `value` as its type, and treats what the type does not have as `validation` says:
-/// unknown fields are never kept. Returns the warnings for the caller.
+/// Decodes an object as its type; see [`check`]. Returns the warnings for the caller.
 pub fn decode(
     resource: &Resource,
-    value: &mut Value,
+    given: &mut Given,
     validation: FieldValidation,
 ) -> Result<Vec<String>, ApiError> {
-    object::prune_nulls(value);
-    let unknown = (resource.strategy.unknown_fields)(value).map_err(|why| {
+    check(resource, &mut given.value, &given.doubled, validation).map_err(|why| {
         ApiError::BadRequest(format!(
             "{kind} in version {:?} cannot be handled as a {kind}: {why}",
             resource.version,
             kind = resource.kind,
         ))
-    })?;
-    let messages: Vec<String> = unknown
+    })
+}
+
+/// Checks that `value` is of its type, and treats what the type does not have, and what was given
+/// twice, as `validation` says: unknown fields are never kept. Returns the warnings for the caller.
+///
+/// # Errors
+/// Why it is not of its type, or everything that is too much of it.
+pub fn check(
+    resource: &Resource,
+    value: &mut Value,
+    doubled: &[String],
+    validation: FieldValidation,
+) -> Result<Vec<String>, String> {
+    object::prune_nulls(value);
+    let unknown = (resource.strategy.unknown_fields)(value)?;
+    let doubled = doubled
         .iter()
-        .map(|field| format!("unknown field {:?}", field.path))
+        .map(|path| format!("duplicate field {path:?}"));
+    let messages: Vec<String> = doubled
+        .chain(
+            unknown
+                .iter()
+                .map(|field| format!("unknown field {:?}", field.path)),
+        )
         .collect();
     if validation == FieldValidation::Strict && !messages.is_empty() {
-        return Err(ApiError::BadRequest(format!(
-            "{kind} in version {:?} cannot be handled as a {kind}: strict decoding error: {}",
-            resource.version,
-            messages.join(", "),
-            kind = resource.kind,
-        )));
+        return Err(format!("strict decoding error: {}", messages.join(", ")));
     }
     for field in &unknown {
         if let Some(parent) = value
