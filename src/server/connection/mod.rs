@@ -10,18 +10,21 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::service::service_fn;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
 
 use super::limits::Limits;
-use super::rest::Api;
+use super::rest::{Api, Body};
 use super::tls;
 use prompt::Prompt;
 use stall::{Guarded, Streams, unless_stalled};
@@ -104,18 +107,10 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, api: Arc<Api>) {
         let (api, caller) = (api.clone(), caller.clone());
         async move { Ok::<_, Infallible>(api.handle(&caller, request).await.map(Guarded::new)) }
     });
-    let builder = builder(&limits, is_http2);
-    let awaited = if is_http2 { PREFACE_BYTES } else { 0 };
-    let stream = TokioIo::new(Prompt::new(stream, awaited, limits.head));
     let serving = async {
-        let serving = builder.serve_connection_with_upgrades(stream, service);
-        tokio::pin!(serving);
-        tokio::select! {
-            result = &mut serving => result,
-            () = stopping.cancelled() => {
-                serving.as_mut().graceful_shutdown();
-                serving.await
-            }
+        match is_http2 {
+            true => serve_http2(stream, service, &limits, &stopping).await,
+            false => serve_http1(stream, service, &limits, &stopping).await,
         }
     };
     match unless_stalled(limits.stalled, serving).await {
@@ -125,21 +120,56 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, api: Arc<Api>) {
     }
 }
 
-fn builder(limits: &Limits, is_http2: bool) -> auto::Builder<Streams> {
-    let mut builder = auto::Builder::new(Streams {
-        limit: limits.stalled,
-    });
-    builder
-        .http1()
+async fn serve_http1<S>(
+    stream: TlsStream<TcpStream>,
+    service: S,
+    limits: &Limits,
+    stopping: &CancellationToken,
+) -> hyper::Result<()>
+where
+    S: HttpService<Incoming, ResBody = Guarded<Body>, Error = Infallible> + Send,
+{
+    let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_buf_size(limits.head_bytes as usize * 2)
-        .http2()
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    tokio::pin!(serving);
+    tokio::select! {
+        result = &mut serving => result,
+        () = stopping.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    }
+}
+
+async fn serve_http2<S>(
+    stream: TlsStream<TcpStream>,
+    service: S,
+    limits: &Limits,
+    stopping: &CancellationToken,
+) -> hyper::Result<()>
+where
+    S: HttpService<Incoming, ResBody = Guarded<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    let streams = Streams {
+        limit: limits.stalled,
+    };
+    let stream = Prompt::new(stream, PREFACE_BYTES, limits.head);
+    let serving = http2::Builder::new(streams)
         .timer(TokioTimer::new())
         .keep_alive_interval(limits.head)
-        .max_header_list_size(limits.head_bytes);
-    match is_http2 {
-        true => builder.http2_only(),
-        false => builder.http1_only(),
+        .max_header_list_size(limits.head_bytes)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(serving);
+    tokio::select! {
+        result = &mut serving => result,
+        () = stopping.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
     }
 }
