@@ -39,6 +39,32 @@ fn every_layer_uses_only_those_above_it() {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
+/// What a container runtime starts for each pod has no server, no TLS and no Kubernetes client in
+/// it, and so stays small.
+#[test]
+fn the_plugin_is_made_of_the_kernel_and_arithmetic_alone() {
+    const PARTS: [&str; 5] = ["model", "ipam", "plan", "kernel", "cni"];
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let own = rust_files(&src.join("cni"));
+    let program = src.join("bin/podnet-cni.rs");
+    for file in own.iter().chain([&program]) {
+        let text = fs::read_to_string(file).expect("readable");
+        let at = file.display();
+        for root in ["crate::", "podnet::"] {
+            for (line, name) in used(&text, root) {
+                assert!(PARTS.contains(&&*name), "{at}:{line}: uses {name}");
+            }
+        }
+        for client in ["kube", "k8s_openapi", "rustls", "tokio", "hyper"] {
+            assert!(
+                !text.contains(&format!("{client}::")),
+                "{at}: uses {client}"
+            );
+        }
+    }
+    assert!(own.len() > 10, "only {} files were read", own.len());
+}
+
 /// Without this the test above could pass by never finding anything.
 #[test]
 fn a_use_of_a_lower_layer_is_found_however_it_is_written() {
@@ -82,23 +108,31 @@ fn rust_files(path: &Path) -> Vec<PathBuf> {
 
 /// `LINE: what` for each use of a layer below the one with index `layer`.
 fn below(layer: usize, text: &str) -> Vec<String> {
+    let lower = |name: &str| LAYERS.iter().position(|l| *l == name) > Some(layer);
+    let own = LAYERS[layer];
+    used(text, "crate::")
+        .into_iter()
+        .filter(|(_, name)| lower(name))
+        .map(|(line, name)| format!("{line}: {own} uses {name}, which stands below it"))
+        .collect()
+}
+
+/// The line and the name of each module that is used below `root`, comments left out.
+fn used(text: &str, root: &str) -> Vec<(usize, String)> {
     let code: String = text
         .lines()
         .map(|line| line.split("//").next().unwrap_or("").to_owned() + "\n")
         .collect();
-    let mut faults = Vec::new();
-    for (at, _) in code.match_indices("crate::") {
-        let is_path = !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
-        let line = code[..at].lines().count().max(1);
-        for used in first_segments(&code[at + "crate::".len()..]) {
-            let lower = LAYERS.iter().position(|l| *l == used) > Some(layer);
-            if is_path && lower {
-                let own = LAYERS[layer];
-                faults.push(format!("{line}: {own} uses {used}, which stands below it"));
-            }
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices(root) {
+        if code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+            continue;
         }
+        let line = code[..at].lines().count().max(1);
+        let names = first_segments(&code[at + root.len()..]);
+        found.extend(names.into_iter().map(|name| (line, name.to_owned())));
     }
-    faults
+    found
 }
 
 /// `a` of `a::b`, and `a`, `c` of `{a::b, c}`.

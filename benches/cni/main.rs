@@ -35,6 +35,7 @@ const ADD_TARGET: f64 = 6.0;
 const DEL_TARGET: f64 = 8.0;
 const START_TARGET: Duration = Duration::from_micros(1500);
 const OVER_FLOOR_TARGET: Duration = Duration::from_micros(1500);
+const SIZE_TARGET_BYTES: u64 = 3_000_000;
 const REPETITIONS: u32 = 50;
 
 fn main() -> ExitCode {
@@ -96,6 +97,8 @@ fn measure() -> Result<()> {
     println!();
     let start = starts(&ours)?;
     println!("{}", start.against("process start (VERSION)", START_TARGET));
+    let bytes = ours.size_bytes()?;
+    println!("{}", table::size("the program", bytes, SIZE_TARGET_BYTES));
     let (add, floor) = over_the_floor(&ours)?;
     println!("{}", add.plain("ADD on an empty bridge"));
     println!("{}", floor.plain("the kernel's floor for it"));

@@ -52,6 +52,11 @@ impl Plugin {
         }
     }
 
+    /// Stripped, as a release build is.
+    pub fn size_bytes(&self) -> Result<u64> {
+        Ok(std::fs::metadata(&self.program)?.len())
+    }
+
     /// `data`: where host-local keeps its files.
     pub fn reference(data: &Path) -> Result<Plugin> {
         let program = Path::new(PLUGINS).join("bridge");

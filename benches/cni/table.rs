@@ -57,6 +57,16 @@ pub fn judged(what: &str, median: Duration, most: Duration) -> String {
     )
 }
 
+pub fn size(what: &str, bytes: u64, most: u64) -> String {
+    let mb = |bytes: u64| bytes as f64 / 1e6;
+    let verdict = verdict(mb(most) / mb(bytes));
+    format!(
+        "{what:<28} {:>8.2} MB  (at most {:.2})  {verdict}",
+        mb(bytes),
+        mb(most)
+    )
+}
+
 /// One verb under one load.
 #[derive(Default)]
 pub struct Row {

@@ -16,7 +16,7 @@ impl Samples {
         self.quantile(50)
     }
 
-    fn p99(&self) -> Duration {
+    pub fn p99(&self) -> Duration {
         self.quantile(99)
     }
 

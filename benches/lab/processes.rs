@@ -1,7 +1,7 @@
 //! Processes, by how their command line begins behind the path: `podnet agent`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -26,13 +26,17 @@ pub fn named(name: &str) -> Result<Vec<PathBuf>> {
 pub fn private_kilobytes(name: &str) -> Result<u64> {
     let mut found = Vec::new();
     for process in named(name)? {
-        let rollup = fs::read_to_string(process.join("smaps_rollup"))?;
-        let private = rollup.lines().filter(|line| line.starts_with("Private_"));
-        let kilobytes =
-            private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-        found.push(kilobytes.sum());
+        found.push(private_of(&process)?);
     }
     found.sort_unstable();
     let median = found.get(found.len() / 2).context("no such process")?;
     Ok(*median)
+}
+
+/// Kilobytes that the process below /proc shares with nobody.
+pub fn private_of(process: &Path) -> Result<u64> {
+    let rollup = fs::read_to_string(process.join("smaps_rollup"))?;
+    let private = rollup.lines().filter(|line| line.starts_with("Private_"));
+    let kilobytes = private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    Ok(kilobytes.sum())
 }

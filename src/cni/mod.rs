@@ -10,6 +10,8 @@
 mod args;
 mod config;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod hint;
 mod reaper;
 mod result;

@@ -24,6 +24,14 @@ mod settings;
 mod wire;
 mod worker;
 
+/// See [`crate::fuzzing`].
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing {
+    pub use super::image::fuzzing::image;
+    pub use super::kubelet::fuzzing::{spdy, websocket};
+    pub use super::logs::fuzzing::logs;
+}
+
 pub use client::{Attached, Changes, Exec, NewPod, Pause, PauseError, Stdio, spawn};
 pub use find::{FoundSandbox, find_sandbox, find_sandboxes};
 pub use remove::remove_tree;

@@ -22,6 +22,8 @@ mod limits;
 mod metrics;
 mod object;
 mod openapi;
+mod pick;
+mod quantity;
 mod random;
 mod request;
 mod resource;
@@ -32,6 +34,13 @@ mod status;
 mod store;
 mod table;
 mod tls;
+
+/// See [`crate::fuzzing`].
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing {
+    pub use super::rest::fuzzing::{apply, decoder, patch, protobuf};
+    pub use super::selector::fuzzing::selector;
+}
 
 use std::future::Future;
 use std::io;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use hyper::Method;
 
-use super::status::ApiError;
+use super::status::{ApiError, Cause};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
@@ -163,7 +163,7 @@ pub struct Options {
 }
 
 impl Options {
-    pub fn parse(query: &str) -> Result<Options, ApiError> {
+    pub fn parse(query: &str) -> Result<Options, Unfit> {
         let mut options = Options::default();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -172,7 +172,7 @@ impl Options {
         Ok(options)
     }
 
-    fn set(&mut self, key: &str, value: Cow<'_, str>) -> Result<(), ApiError> {
+    fn set(&mut self, key: &str, value: Cow<'_, str>) -> Result<(), Unfit> {
         match key {
             "labelSelector" => self.label_selector = value.into_owned(),
             "fieldSelector" => self.field_selector = value.into_owned(),
@@ -191,8 +191,11 @@ impl Options {
             "fieldValidation" => self.field_validation = field_validation(&value)?,
             "dryRun" => {
                 if value != "All" {
-                    return Err(ApiError::BadRequest(format!(
-                        "invalid dryRun: Unsupported value: {value:?}: supported values: \"All\""
+                    let shown = format!("[]string{{{value:?}}}");
+                    return Err(Unfit::Value(Cause::unsupported_shown(
+                        "dryRun",
+                        &shown,
+                        &["All"],
                     )));
                 }
                 self.dry_run = true;
@@ -209,26 +212,46 @@ impl Options {
     }
 }
 
-fn version_match(value: &str) -> Result<Option<VersionMatch>, ApiError> {
+/// A parameter that cannot be.
+#[derive(Debug)]
+pub enum Unfit {
+    /// It cannot be read.
+    Text(String),
+    /// It is none of those that there are.
+    Value(Cause),
+}
+
+impl Unfit {
+    pub fn error(self, method: &Method) -> ApiError {
+        match self {
+            Unfit::Text(why) => ApiError::BadRequest(why),
+            Unfit::Value(cause) => ApiError::options(method, cause),
+        }
+    }
+}
+
+fn version_match(value: &str) -> Result<Option<VersionMatch>, Unfit> {
     match value {
         "" => Ok(None),
         "NotOlderThan" => Ok(Some(VersionMatch::NotOlderThan)),
         "Exact" => Ok(Some(VersionMatch::Exact)),
-        other => Err(ApiError::BadRequest(format!(
-            "resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \
-             \"NotOlderThan\", \"\""
+        other => Err(Unfit::Value(Cause::unsupported(
+            "resourceVersionMatch",
+            other,
+            &["Exact", "NotOlderThan", ""],
         ))),
     }
 }
 
-fn field_validation(value: &str) -> Result<FieldValidation, ApiError> {
+fn field_validation(value: &str) -> Result<FieldValidation, Unfit> {
     match value {
         "Ignore" => Ok(FieldValidation::Ignore),
         "" | "Warn" => Ok(FieldValidation::Warn),
         "Strict" => Ok(FieldValidation::Strict),
-        other => Err(ApiError::BadRequest(format!(
-            "fieldValidation: Unsupported value: {other:?}: supported values: \"Ignore\", \
-             \"Strict\", \"Warn\""
+        other => Err(Unfit::Value(Cause::unsupported(
+            "fieldValidation",
+            other,
+            &["", "Ignore", "Strict", "Warn"],
         ))),
     }
 }
@@ -238,10 +261,10 @@ fn flag(value: &str) -> bool {
     !matches!(value, "false" | "0")
 }
 
-fn number<T: std::str::FromStr>(key: &str, value: &str) -> Result<T, ApiError> {
+fn number<T: std::str::FromStr>(key: &str, value: &str) -> Result<T, Unfit> {
     value
         .parse()
-        .map_err(|_| ApiError::BadRequest(format!("invalid {key}: {value:?} is not a number")))
+        .map_err(|_| Unfit::Text(format!("invalid {key}: {value:?} is not a number")))
 }
 
 /// Percent-decoding; in a query `+` is a space. Bytes that are no UTF-8 become U+FFFD, and a

@@ -3,6 +3,7 @@
 //! Clients decide by `reason` and people read `message`, so both are exactly what kube-apiserver
 //! says (apimachinery `api/errors` and `util/validation/field`).
 
+use hyper::Method;
 use serde_json::{Value, json};
 
 use super::resource::Resource;
@@ -42,6 +43,13 @@ pub enum ApiError {
     Invalid {
         resource: &'static Resource,
         name: String,
+        causes: Vec<Cause>,
+    },
+    /// Parameters that make no sense. `kind` is what a verb's parameters are called together:
+    /// `ListOptions`.
+    #[error("{kind}.meta.k8s.io \"\" is invalid: {}", summary(causes))]
+    InvalidOptions {
+        kind: &'static str,
         causes: Vec<Cause>,
     },
     #[error("{} {name:?} is forbidden: {why}", resource.qualified())]
@@ -197,14 +205,17 @@ impl Cause {
     }
 
     pub fn unsupported(field: impl Into<String>, value: &str, supported: &[&str]) -> Cause {
+        Cause::unsupported_shown(field, &format!("{value:?}"), supported)
+    }
+
+    /// As [`Cause::unsupported`], for a value that Kubernetes prints as Go source.
+    pub fn unsupported_shown(field: impl Into<String>, shown: &str, supported: &[&str]) -> Cause {
         let supported: Vec<String> = supported.iter().map(|one| format!("{one:?}")).collect();
+        let supported = supported.join(", ");
         Cause::new(
             field,
             CauseKind::Unsupported,
-            format!(
-                "Unsupported value: {value:?}: supported values: {}",
-                supported.join(", ")
-            ),
+            format!("Unsupported value: {shown}: supported values: {supported}"),
         )
     }
 
@@ -299,6 +310,21 @@ impl ApiError {
         }
     }
 
+    /// The parameters of a request of that method are wrong.
+    pub fn options(method: &Method, cause: Cause) -> ApiError {
+        let kind = match *method {
+            Method::POST => "CreateOptions",
+            Method::PUT => "UpdateOptions",
+            Method::PATCH => "PatchOptions",
+            Method::DELETE => "DeleteOptions",
+            _ => "ListOptions",
+        };
+        ApiError::InvalidOptions {
+            kind,
+            causes: vec![cause],
+        }
+    }
+
     pub fn not_found(resource: &'static Resource, name: &str) -> ApiError {
         ApiError::NotFound {
             resource,
@@ -313,7 +339,9 @@ impl ApiError {
             | ApiError::NoNameLeft { .. }
             | ApiError::Conflict { .. }
             | ApiError::ApplyConflict { .. } => 409,
-            ApiError::Invalid { .. } | ApiError::InvalidPatch { .. } => 422,
+            ApiError::Invalid { .. }
+            | ApiError::InvalidOptions { .. }
+            | ApiError::InvalidPatch { .. } => 422,
             ApiError::Forbidden { .. }
             | ApiError::NamespaceTerminating { .. }
             | ApiError::Denied { .. } => 403,
@@ -337,7 +365,9 @@ impl ApiError {
             // As kube-apiserver, which has no reason for this one.
             ApiError::VersionOnCreate => "",
             ApiError::Conflict { .. } | ApiError::ApplyConflict { .. } => "Conflict",
-            ApiError::Invalid { .. } | ApiError::InvalidPatch { .. } => "Invalid",
+            ApiError::Invalid { .. }
+            | ApiError::InvalidOptions { .. }
+            | ApiError::InvalidPatch { .. } => "Invalid",
             ApiError::Forbidden { .. }
             | ApiError::NamespaceTerminating { .. }
             | ApiError::Denied { .. } => "Forbidden",
@@ -421,18 +451,12 @@ impl ApiError {
                 causes,
             } => {
                 let mut details = named(name, resource.group, resource.kind);
-                details["causes"] = causes
-                    .iter()
-                    .map(|cause| {
-                        json!({
-                            "reason": cause.reason(),
-                            "message": cause.detail,
-                            "field": cause.field,
-                        })
-                    })
-                    .collect();
+                details["causes"] = listed(causes);
                 Some(details)
             }
+            ApiError::InvalidOptions { kind, causes } => Some(json!({
+                "group": "meta.k8s.io", "kind": kind, "causes": listed(causes),
+            })),
             ApiError::ApplyConflict {
                 resource,
                 name,
@@ -477,6 +501,13 @@ impl ApiError {
             _ => None,
         }
     }
+}
+
+fn listed(causes: &[Cause]) -> Value {
+    let each = causes.iter().map(
+        |cause| json!({"reason": cause.reason(), "message": cause.detail, "field": cause.field}),
+    );
+    each.collect()
 }
 
 fn named(name: &str, group: &str, kind: &str) -> Value {

@@ -1,10 +1,15 @@
 //! Who gets which address.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
+use nix::sched::{CloneFlags, unshare};
+use proptest::prelude::*;
+use proptest::test_runner::{Config as Runs, TestRunner};
+use serde_json::{Value, json};
 
-use crate::place::{Call, Pod, add, addresses, del, ip, links, network, with};
+use crate::place::{
+    Call, Pod, add, addresses, del, delete_dead_links, ip, links, network, wait_for_links, with,
+};
 use crate::support::{isolated, sh};
 
 #[test]
@@ -34,6 +39,94 @@ fn three_hundred_at_once_get_as_many_addresses() {
         assert_eq!(links().len(), 301);
         let last = addresses(&results[299]);
         assert!(pods[0].reaches(&last[0]) && pods[0].reaches(&last[1]));
+    });
+}
+
+#[test]
+fn after_a_reboot_all_can_be_deleted_and_added() {
+    isolated(|| {
+        let config = with(
+            network(&["10.244.0.0/16", "fd00:10:244::/64"]),
+            "ipMasq",
+            json!(true),
+        );
+        let pods: Vec<Pod> = (0..20).map(|n| Pod::new(&format!("c{n}"))).collect();
+        let results: Vec<Value> = pods.iter().map(|pod| add(pod, &config).done()).collect();
+        let calls: Vec<Call> = pods.iter().map(|pod| Call::new("DEL", pod)).collect();
+        drop(pods);
+        // All that a node's network was is gone with its namespace.
+        unshare(CloneFlags::CLONE_NEWNET).expect("another network namespace");
+        assert_eq!(links(), [""; 0]);
+        for (call, result) in calls.iter().zip(results) {
+            let outcome = call.run(&with(config.clone(), "prevResult", result));
+            assert!(outcome.ok, "{outcome:?}");
+        }
+        assert_eq!(links(), [""; 0], "DEL makes nothing");
+        let (one, two) = (Pod::new("c0"), Pod::new("c1"));
+        let first = addresses(&add(&one, &config).done());
+        assert_eq!(first, ["10.244.0.2", "fd00:10:244::2"]);
+        add(&two, &config).done();
+        assert!(two.reaches(&first[0]) && two.reaches(&first[1]));
+    });
+}
+
+/// The order that addresses are given in: the free one that comes next after the last that was
+/// given, around the range's end.
+#[derive(Default)]
+struct Order {
+    held: BTreeMap<usize, u8>,
+    last: u8,
+}
+
+impl Order {
+    const ROOM: u8 = 5;
+
+    fn add(&mut self, pod: usize) -> Option<u8> {
+        let taken: Vec<u8> = self.held.values().copied().collect();
+        let around = (1..=Self::ROOM).map(|n| (self.last + n - 1) % Self::ROOM + 1);
+        let given = around.into_iter().find(|n| !taken.contains(n))?;
+        self.held.insert(pod, given);
+        self.last = given;
+        Some(given)
+    }
+}
+
+#[test]
+fn addresses_are_given_in_order_whoever_comes_and_goes() {
+    isolated(|| {
+        // .2 to .6
+        let config = network(&["10.1.0.0/29"]);
+        let runs = Runs {
+            cases: 12,
+            failure_persistence: None,
+            ..Runs::default()
+        };
+        let steps = prop::collection::vec(0..7_usize, 1..30);
+        let run = TestRunner::new(runs).run(&steps, |steps| {
+            let pods: Vec<Pod> = (0..7).map(|n| Pod::new(&format!("c{n}"))).collect();
+            let mut order = Order::default();
+            for pod in steps {
+                // Who is there goes, who is not comes.
+                if order.held.remove(&pod).is_some() {
+                    prop_assert!(del(&pods[pod], &config).ok);
+                    continue;
+                }
+                match order.add(pod) {
+                    Some(n) => {
+                        let given = addresses(&add(&pods[pod], &config).done());
+                        prop_assert_eq!(given, [format!("10.1.0.{}", n + 1)]);
+                    }
+                    None => drop(add(&pods[pod], &config).refused(100)),
+                }
+            }
+            // A fresh bridge for the next run.
+            sh("ip link delete cbr0 2>/dev/null || true");
+            delete_dead_links();
+            drop(pods);
+            wait_for_links(&[]);
+            Ok(())
+        });
+        run.expect("the order");
     });
 }
 

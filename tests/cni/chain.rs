@@ -1,15 +1,12 @@
 //! Debian's plugins (package containernetworking-plugins), chained after ours.
 
-use std::io::Write;
-use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::Command;
 
-use podnet::kernel::linux::in_netns;
 use serde_json::{Value, json};
 
-use crate::lab::text;
-use crate::place::{Call, Pod, addresses, network, wait_for, with};
+use crate::place::{
+    Call, Pod, add, addresses, links, network, serve, uplink, wait_for, wait_for_links, with,
+};
 use crate::support::{isolated, sh};
 
 const PLUGINS: &str = "/usr/lib/cni";
@@ -23,11 +20,11 @@ struct Chain {
 
 impl Chain {
     fn new(plugins: &[Value]) -> Chain {
-        let first = with(
-            network(&["10.1.0.0/24", "fd00:1::/64"]),
-            "cniVersion",
-            json!("1.0.0"),
-        );
+        Chain::of(&["10.1.0.0/24", "fd00:1::/64"], plugins)
+    }
+
+    fn of(subnets: &[&str], plugins: &[Value]) -> Chain {
+        let first = with(network(subnets), "cniVersion", json!("1.0.0"));
         let others = plugins.iter().map(|plugin| {
             let mut plugin = plugin.clone();
             (plugin["cniVersion"], plugin["name"]) = (json!("1.0.0"), json!("podnet"));
@@ -76,50 +73,67 @@ impl Chain {
     }
 }
 
+fn portmap() -> Value {
+    let mapping = json!([{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]);
+    json!({
+        "type": "portmap", "snat": true, "capabilities": {"portMappings": true},
+        "runtimeConfig": {"portMappings": mapping},
+    })
+}
+
 #[test]
 fn portmap_leads_to_our_pod() {
     isolated(|| {
-        let mapping = json!([{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]);
-        let chain = Chain::new(&[json!({
-            "type": "portmap", "snat": true, "capabilities": {"portMappings": true},
-            "runtimeConfig": {"portMappings": mapping},
-        })]);
+        let chain = Chain::new(&[portmap()]);
         sh("mount -t tmpfs none /run");
-        // A machine beyond the node that asks for the node's port.
         let client = Pod::new("client");
-        sh(&format!(
-            "ip link add up0 up type veth peer eth0 netns {}; ip address add 192.0.2.1/24 dev up0",
-            client.path()
-        ));
-        client.sh("ip link set eth0 up; ip address add 192.0.2.2/24 dev eth0");
+        uplink(&client);
         let result = chain.add();
-        serve(&chain.pod, "it is our pod");
-        let fetch = "exec 3<>/dev/tcp/192.0.2.1/8080; cat <&3";
+        serve(chain.pod.netns(), "it is our pod");
         wait_for("answer by the node's port", || {
-            let output = Command::new("nsenter")
-                .arg(format!("--net={}", client.path()))
-                .args(["bash", "-c", fetch])
-                .output()
-                .expect("nsenter runs");
-            text(&output.stdout).contains("it is our pod")
+            client.hears("192.0.2.1", 8080) == "it is our pod"
         });
-        // Ours alone: portmap 1.1.1 looks for its IPv4 rules among the IPv6 ones too.
+        // Of portmap's, see below.
         chain.call("CHECK", &chain.plugins[0], Some(&result));
         chain.each("DEL", &result);
         assert!(!sh("iptables-save -t nat").contains("8080"));
+        assert_eq!(client.hears("192.0.2.1", 8080), "");
     });
 }
 
-/// Says `words` to whoever connects to port 80 in the pod, as long as the test runs.
-fn serve(pod: &Pod, words: &'static str) {
-    let listener = in_netns(pod.netns(), || {
-        TcpListener::bind("0.0.0.0:80").expect("port 80 is free in a pod")
+#[test]
+fn portmap_is_checked_after_us() {
+    isolated(|| {
+        // Version 1.1.1 looks for its IPv4 rules among the IPv6 ones too, where it can.
+        sh(
+            "mount -t tmpfs none /run; program=$(readlink -f /etc/alternatives/iptables)
+            mount -t tmpfs none /etc/alternatives; ln -s $program /etc/alternatives/iptables",
+        );
+        let chain = Chain::of(&["10.1.0.0/24"], &[portmap()]);
+        let result = chain.add();
+        chain.each("CHECK", &result);
+        chain.each("DEL", &result);
     });
-    let listener = listener.expect("entered");
-    std::thread::spawn(move || {
-        for connection in listener.incoming() {
-            let sent = connection.and_then(|mut c| c.write_all(words.as_bytes()));
-            sent.expect("answered");
+}
+
+/// A pod that asks for the node's port is led back to itself, by the bridge port that it came by.
+#[test]
+fn a_pod_reaches_itself_by_the_nodes_port_where_there_is_hairpin() {
+    isolated(|| {
+        sh("mount -t tmpfs none /run");
+        let client = Pod::new("client");
+        uplink(&client);
+        for hairpin in [true, false] {
+            let mut chain = Chain::of(&["10.1.0.0/24"], &[portmap()]);
+            chain.plugins[0]["hairpinMode"] = json!(hairpin);
+            let result = chain.add();
+            serve(chain.pod.netns(), "myself");
+            wait_for("answer to others", || {
+                client.hears("192.0.2.1", 8080) == "myself"
+            });
+            let heard = chain.pod.hears("192.0.2.1", 8080);
+            assert_eq!(heard == "myself", hairpin, "{heard:?}");
+            chain.each("DEL", &result);
         }
     });
 }
@@ -136,10 +150,22 @@ fn bandwidth_shapes_our_port() {
             "runtimeConfig": {"bandwidth": limits},
         })]);
         let result = chain.add();
-        assert!(sh("tc qdisc show dev pod2").contains("tbf"));
+        // Towards the pod by our link, away from it by one of the plugin's own.
+        let shaped = |dev: &str, rate: &str| {
+            let is = sh(&format!("tc qdisc show dev {dev}"));
+            assert!(is.contains("tbf") && is.contains(rate), "{is}");
+        };
+        shaped("pod2", "rate 1Mbit");
+        let mut others = links();
+        others.retain(|link| link != "cbr0" && link != "pod2");
+        let [other] = &others[..] else {
+            panic!("one more link: {others:?}")
+        };
+        shaped(other, "rate 2Mbit");
         chain.each("CHECK", &result);
         assert!(chain.pod.reaches("10.1.0.1"));
         chain.each("DEL", &result);
+        wait_for_links(&["cbr0"]);
     });
 }
 
@@ -154,8 +180,16 @@ fn tuning_changes_our_interface() {
         let result = chain.add();
         assert_eq!(result["interfaces"][2]["mac"], "02:00:00:00:00:07");
         assert_eq!(addresses(&result), ["10.1.0.2", "fd00:1::2"]);
+        let inside = &chain.pod.ip("link show eth0")[0];
+        assert_eq!(inside["address"], "02:00:00:00:00:07");
+        assert_eq!(inside["mtu"], 1400);
+        let set = chain
+            .pod
+            .sh("cat /proc/sys/net/ipv4/conf/eth0/arp_announce");
+        assert_eq!(set, "1\n");
         chain.each("CHECK", &result);
         chain.each("DEL", &result);
+        wait_for_links(&["cbr0"]);
     });
 }
 
@@ -163,11 +197,20 @@ fn tuning_changes_our_interface() {
 fn firewall_lets_our_pod_through() {
     isolated(|| {
         sh("mount -t tmpfs none /run; iptables -P FORWARD DROP");
+        let far = Pod::new("far");
+        uplink(&far);
+        far.sh("ip route add default via 192.0.2.1");
         let chain = Chain::new(&[json!({"type": "firewall", "backend": "iptables"})]);
+        let without = Pod::new("without");
+        add(&without, &chain.plugins[0]).done();
         let result = chain.add();
-        assert!(sh("iptables-save -t filter").contains("10.1.0.2/32"));
+        let address = addresses(&result).remove(0);
+        let rule = format!("{address}/32");
+        assert!(sh("iptables-save -t filter").contains(&rule));
+        assert!(chain.pod.reaches("192.0.2.2"));
+        assert!(!without.reaches("192.0.2.2"), "nobody asked for it");
         chain.each("CHECK", &result);
         chain.each("DEL", &result);
-        assert!(!sh("iptables-save -t filter").contains("10.1.0.2/32"));
+        assert!(!sh("iptables-save -t filter").contains(&rule));
     });
 }

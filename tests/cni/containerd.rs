@@ -1,12 +1,12 @@
-//! Debian's containerd makes a pod sandbox over CRI, as a kubelet asks for it.
+//! Debian's containerd makes pod sandboxes over CRI, as a kubelet asks for them.
 //!
 //! It runs in namespaces of its own and keeps its files in a directory of the
-//! test's. Ignored unless asked for, since containerd is not on every machine:
-//! `scripts/setup containerd` installs it, and `scripts/test` asks where it is.
+//! test's. Skipped where there is none; `scripts/setup containerd` installs it.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 
 use crate::lab::text;
-use crate::place::{network, plugin, wait_for, wait_for_links};
+use crate::place::{Pod, network, plugin, serve, uplink, wait_for, wait_for_links};
 use crate::support::{isolated, sh};
 
 const IMAGE: &str = "localhost/pause:test";
@@ -44,15 +44,21 @@ impl Containerd {
             fs::create_dir(at(name)).expect("a directory");
         }
         symlink(plugin(), at("bin/podnet-cni")).expect("a link");
-        // Which containerd calls for every pod.
-        symlink("/usr/lib/cni/loopback", at("bin/loopback")).expect("a link");
+        // The first of which containerd calls for every pod.
+        for name in ["loopback", "portmap"] {
+            let link = at(&format!("bin/{name}"));
+            symlink(Path::new("/usr/lib/cni").join(name), link).expect("a link");
+        }
         let mut ours = network(&["10.244.0.0/16"]);
         ours.as_object_mut()
             .expect("an object")
             .remove("cniVersion");
         let list = json!({
             "cniVersion": "0.4.0", "cniVersions": ["0.4.0", "1.0.0", "1.1.0"], "name": "podnet",
-            "plugins": [ours],
+            "plugins": [
+                ours,
+                {"type": "portmap", "snat": true, "capabilities": {"portMappings": true}},
+            ],
         });
         fs::write(at("conf/10-podnet.conflist"), list.to_string()).expect("written");
         fs::write(at("runc"), RUNC).expect("written");
@@ -93,7 +99,7 @@ impl Containerd {
             .stdout(log.try_clone().expect("a file"))
             .stderr(log)
             .spawn()
-            .expect("containerd is not here; `scripts/setup containerd` installs it");
+            .expect("containerd runs");
         let containerd = Containerd { dir, child };
         wait_for("containerd", || containerd.ctr(&["version"]).is_ok());
         containerd
@@ -115,20 +121,21 @@ impl Containerd {
         }
     }
 
-    /// An image that does nothing for long: `sleep`, and the libraries it needs.
+    /// An image that does nothing: podnet's own pause, and the libraries it needs.
     fn load_pause(&self) {
         let archive = self.path("image");
         fs::create_dir(&archive).expect("a directory");
         let layer = format!(
             "mkdir {archive}/root; cd {archive}/root
-             cp --parents -L /bin/sleep $(ldd /bin/sleep | grep -o '/[^ ]*') .
-             tar -cf ../layer.tar .; cd ..; rm -r root; sha256sum layer.tar"
+             cp {program} pause; cp --parents -L $(ldd {program} | grep -o '/[^ ]*') .
+             tar -cf ../layer.tar .; cd ..; rm -r root; sha256sum layer.tar",
+            program = env!("CARGO_BIN_EXE_podnet-program"),
         );
         let sum = sh(&layer);
         let sum = sum.split_whitespace().next().expect("a sum");
         let config = json!({
             "architecture": "amd64", "os": "linux",
-            "config": {"Entrypoint": ["/bin/sleep", "1000"]},
+            "config": {"Entrypoint": ["/pause"]},
             "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{sum}")]},
         });
         let manifest =
@@ -209,26 +216,105 @@ fn field(number: u8, value: &[u8]) -> Vec<u8> {
     [&[number << 3 | 2, length][..], value].concat()
 }
 
+/// A field of protobuf's wire type 0.
+fn number(field: u8, value: u16) -> Vec<u8> {
+    let mut bytes = vec![field << 3];
+    let mut rest = value;
+    while rest >= 128 {
+        bytes.push((rest % 128) as u8 | 128);
+        rest /= 128;
+    }
+    bytes.push(rest as u8);
+    bytes
+}
+
+/// A sandbox as the kubelet sees it.
+struct Sandbox {
+    id: Vec<u8>,
+    address: &'static str,
+}
+
+impl Sandbox {
+    /// What containerd says of it has this address.
+    fn run(containerd: &Containerd, name: &str, ports: &[u8], address: &'static str) -> Sandbox {
+        // PodSandboxConfig: metadata (name, uid, namespace), log directory, port mappings.
+        let uid = format!("uid-of-{name}");
+        let metadata = [
+            field(1, name.as_bytes()),
+            field(2, uid.as_bytes()),
+            field(3, b"shop"),
+        ]
+        .concat();
+        let config = [field(1, &metadata), field(3, b"/run/logs"), ports.to_vec()].concat();
+        let answer = containerd.cri("RunPodSandbox", &field(1, &config));
+        let id = answer[2..].to_vec();
+        let status = text(&containerd.cri("PodSandboxStatus", &field(1, &id)));
+        assert!(status.contains(address), "{status}");
+        Sandbox { id, address }
+    }
+
+    /// Its network namespace: the one in /run/netns that has its address.
+    fn netns(&self) -> PathBuf {
+        let mut all = fs::read_dir("/run/netns").expect("namespaces");
+        let found = all.find_map(|entry| {
+            let path = entry.expect("an entry").path();
+            let shown = format!("nsenter --net={} ip -o address", path.display());
+            let has = sh(&shown).contains(&format!(" {}/", self.address));
+            has.then_some(path)
+        });
+        found.expect("the sandbox's namespace")
+    }
+
+    fn remove(&self, containerd: &Containerd) {
+        containerd.cri("StopPodSandbox", &field(1, &self.id));
+        containerd.cri("RemovePodSandbox", &field(1, &self.id));
+    }
+}
+
 #[test]
-#[ignore = "needs containerd and runc (scripts/setup containerd)"]
-fn a_sandbox_gets_an_address_and_gives_it_back() {
+fn sandboxes_get_a_network_and_give_it_back() {
+    if Command::new("containerd")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        eprintln!("skipped: there is no containerd on the path (`scripts/setup containerd`)");
+        return;
+    }
     isolated(|| {
-        sh("mount -t tmpfs none /run; mkdir -p /run/netns /run/containerd; ip link set lo up");
+        // The results of plugins are kept in /var/lib/cni.
+        sh(
+            "mount -t tmpfs none /run; mkdir -p /run/netns /run/containerd
+            mount -t tmpfs none /var/lib; ip link set lo up",
+        );
+        let client = Pod::new("client");
+        uplink(&client);
         let containerd = Containerd::start();
         containerd.load_pause();
-        // PodSandboxConfig: metadata (name, uid, namespace) and a log directory.
-        let metadata = [field(1, b"web"), field(2, b"a-uid"), field(3, b"shop")].concat();
-        let config = [field(1, &metadata), field(3, b"/run/logs")].concat();
-        let answer = containerd.cri("RunPodSandbox", &field(1, &config));
-        let id = &answer[2..];
-        // What the kubelet shows as the pod's address.
-        let status = containerd.cri("PodSandboxStatus", &field(1, id));
-        assert!(text(&status).contains("10.244.0.2"), "{}", text(&status));
+        // TCP, to port 80 of the pod from port 8080 of the node.
+        let mapping = field(5, &[number(2, 80), number(3, 8080)].concat());
+        let web = Sandbox::run(&containerd, "web", &mapping, "10.244.0.2");
+        let other = Sandbox::run(&containerd, "other", &[], "10.244.0.3");
         let link = sh("ip link show pod2");
         assert!(link.contains("alias shop/web"), "{link}");
-        sh("ping -c 1 -W 5 10.244.0.2");
-        containerd.cri("StopPodSandbox", &field(1, id));
-        wait_for_links(&["cbr0"]);
-        containerd.cri("RemovePodSandbox", &field(1, id));
+        for (from, to) in [(&web, &other), (&other, &web)] {
+            sh(&format!(
+                "nsenter --net={} ping -c 1 -W 5 {}",
+                from.netns().display(),
+                to.address
+            ));
+        }
+        let netns = fs::File::open(web.netns()).expect("a namespace");
+        serve(netns.as_fd(), "it is the sandbox");
+        drop(netns);
+        wait_for("answer by the node's port", || {
+            client.hears("192.0.2.1", 8080) == "it is the sandbox"
+        });
+        web.remove(&containerd);
+        wait_for_links(&["cbr0", "pod3", "up0"]);
+        assert_eq!(client.hears("192.0.2.1", 8080), "");
+        other.remove(&containerd);
+        wait_for_links(&["cbr0", "up0"]);
+        assert_eq!(sh("ip neighbour show nud permanent dev cbr0"), "");
     });
 }

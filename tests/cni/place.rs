@@ -1,14 +1,16 @@
 //! A node, its pods, and a runtime that calls the plugin for them.
 
 use std::io::Write;
+use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use podnet::kernel::linux::new_netns;
+use podnet::kernel::linux::{in_netns, new_netns};
 use serde_json::{Value, json};
 
+use crate::lab::text;
 use crate::support::sh;
 
 /// Long enough for a machine that is busy with other tests.
@@ -62,6 +64,16 @@ impl Pod {
             .status();
         status.expect("nsenter runs").success()
     }
+
+    /// What a server says to a connection from the pod; nothing if there is none.
+    pub fn hears(&self, address: &str, port: u16) -> String {
+        let fetch = format!("exec 3<>/dev/tcp/{address}/{port}; cat <&3");
+        let output = Command::new("nsenter")
+            .arg(format!("--net={}", self.path()))
+            .args(["timeout", "2", "bash", "-c", &fetch])
+            .output();
+        text(&output.expect("nsenter runs").stdout)
+    }
 }
 
 /// The node's side of [`Pod::ip`].
@@ -74,6 +86,35 @@ fn parse(text: &str) -> Value {
         "" => json!([]),
         text => serde_json::from_str(text).expect("ip prints JSON"),
     }
+}
+
+/// Make `beyond` a machine beyond the node, that knows nothing of pods: 192.0.2.2 and
+/// fd00:99::2, where the node is .1 and ::1.
+pub fn uplink(beyond: &Pod) {
+    sh(&format!(
+        "ip link add up0 up type veth peer eth0 netns {}
+         ip address add 192.0.2.1/24 dev up0
+         ip address add fd00:99::1/64 dev up0 nodad",
+        beyond.path()
+    ));
+    beyond.sh(
+        "ip link set eth0 up; ip address add 192.0.2.2/24 dev eth0; \
+         ip address add fd00:99::2/64 dev eth0 nodad",
+    );
+}
+
+/// Say `words` to whoever connects to port 80 in a network namespace, as long as the test runs.
+pub fn serve(netns: BorrowedFd<'_>, words: &'static str) {
+    let listener = in_netns(netns, || {
+        TcpListener::bind("0.0.0.0:80").expect("port 80 is free in a pod")
+    });
+    let listener = listener.expect("entered");
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            // One that does not wait for an answer gets none.
+            let _ = connection.and_then(|mut c| c.write_all(words.as_bytes()));
+        }
+    });
 }
 
 /// A network as the README has it, of `subnets`.
@@ -107,6 +148,8 @@ pub struct Call {
     pub interface: Option<String>,
     pub arguments: String,
     pub fault_at: Option<usize>,
+    /// A capability that it is to lack, as `setpriv` names it.
+    pub without: Option<&'static str>,
 }
 
 impl Call {
@@ -119,6 +162,7 @@ impl Call {
             interface: Some("eth0".to_owned()),
             arguments: String::new(),
             fault_at: None,
+            without: None,
         }
     }
 
@@ -132,11 +176,20 @@ impl Call {
             interface: None,
             arguments: String::new(),
             fault_at: None,
+            without: None,
         }
     }
 
     pub fn run(&self, config: &Value) -> Outcome {
-        let mut command = Command::new(&self.program);
+        let mut command = match self.without {
+            None => Command::new(&self.program),
+            Some(capability) => {
+                let mut command = Command::new("setpriv");
+                command.arg(format!("--bounding-set=-{capability}"));
+                command.arg(&self.program);
+                command
+            }
+        };
         command.env("CNI_COMMAND", self.verb);
         command.env("CNI_PATH", "/usr/lib/cni");
         let variables = [
@@ -180,7 +233,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    fn of(output: Output) -> Outcome {
+    pub fn of(output: Output) -> Outcome {
         let text = String::from_utf8_lossy(&output.stdout);
         Outcome {
             ok: output.status.success(),
@@ -234,6 +287,27 @@ pub fn links() -> Vec<String> {
         .collect();
     names.sort_unstable();
     names
+}
+
+/// The node's links of a group; src/plan/state.rs has the numbers.
+pub fn group(number: &str) -> Vec<Value> {
+    let found = ip(&format!("link show group {number}"));
+    // What is of another group is an empty object.
+    let links = found.as_array().expect("a list of links");
+    let is_there = |link: &&Value| link.get("ifname").is_some();
+    links.iter().filter(is_there).cloned().collect()
+}
+
+/// Of links that are attachments or become some.
+pub const GROUP: &str = "28772";
+/// Of links that wait to be deleted.
+pub const DEAD_GROUP: &str = "28773";
+
+/// As an agent does it, or the process that DEL starts where there is none.
+pub fn delete_dead_links() {
+    sh(&format!(
+        "ip link delete group {DEAD_GROUP} 2>/dev/null || true"
+    ));
 }
 
 /// Wait until the node's links are these and no other.

@@ -1,11 +1,9 @@
 //! GC and STATUS, and who deletes dead links.
 
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
-
 use serde_json::{Value, json};
 
-use crate::place::{Call, Pod, add, addresses, del, links, network, wait_for_links, with};
+use crate::agent::hold;
+use crate::place::{Call, Pod, add, addresses, del, links, network, uplink, wait_for_links, with};
 use crate::support::{isolated, sh};
 
 fn gc(config: &Value, key: &str, valid: Value) {
@@ -54,6 +52,34 @@ fn gc_leaves_a_bridge_of_another_network_alone() {
 }
 
 #[test]
+fn a_masquerade_lasts_as_long_as_gc_finds_a_pod() {
+    isolated(|| {
+        let (router, far) = (Pod::new("router"), "192.0.2.2");
+        uplink(&router);
+        let plain = network(&["10.1.0.0/24", "fd00:1::/64"]);
+        let masked = with(plain.clone(), "ipMasq", json!(true));
+        let pods = ["one", "two"].map(Pod::new);
+        for pod in &pods {
+            add(pod, &masked).done();
+        }
+        let valid = json!([{"containerID": "one", "ifname": "eth0"}]);
+        gc(&masked, "cni.dev/valid-attachments", valid);
+        assert_eq!(links(), ["cbr0", "pod2", "up0"]);
+        assert!(pods[0].reaches(far) && pods[0].reaches("fd00:99::2"));
+        gc(&masked, "cni.dev/valid-attachments", json!([]));
+        // By a pod of the same network that asks for none: the other end has no way back.
+        let without = Pod::new("without");
+        add(&without, &plain).done();
+        assert!(!without.reaches(far) && !without.reaches("fd00:99::2"));
+        // Twice, and then again from the start.
+        gc(&masked, "cni.dev/valid-attachments", json!([]));
+        let again = Pod::new("again");
+        add(&again, &masked).done();
+        assert!(again.reaches(far) && again.reaches("fd00:99::2"));
+    });
+}
+
+#[test]
 fn a_burst_of_dels_ends_with_nothing_left() {
     isolated(|| {
         let config = network(&["10.1.0.0/24"]);
@@ -72,12 +98,6 @@ fn a_burst_of_dels_ends_with_nothing_left() {
         wait_for_links(&["cbr0"]);
         assert_eq!(sh("ip neighbour show nud permanent"), "");
     });
-}
-
-/// As `podnet agent` holds it.
-fn agent(name: &str) -> UnixDatagram {
-    let address = SocketAddr::from_abstract_name(name).expect("an address");
-    UnixDatagram::bind_addr(&address).expect("the agent's name is free here")
 }
 
 fn status(config: &Value) -> crate::place::Outcome {
@@ -109,7 +129,7 @@ fn status_asks_for_the_agent_where_there_is_one() {
         let config = with(network(&["10.1.0.0/24"]), "agent", json!("an-agent"));
         let text = status(&config).refused(51);
         assert!(text.contains("cbr0") && text.contains("agent"), "{text}");
-        let running = agent("an-agent");
+        let running = hold("an-agent");
         assert!(status(&config).refused(50).contains("cbr0 is gone"));
         let pod = Pod::new("web");
         let text = add(&pod, &config).refused(11);
@@ -141,7 +161,11 @@ fn a_bridge_that_is_full_is_said_to_be() {
             "for n in $(seq 1023); do echo \"link add f$n master cbr0 type veth peer g$n\"; done \
             | ip -batch -",
         );
-        let text = add(&Pod::new("late"), &config).refused(103);
-        assert!(text.contains("cbr0") && text.contains("1,023"), "{text}");
+        for text in [
+            add(&Pod::new("late"), &config).refused(103),
+            status(&config).refused(50),
+        ] {
+            assert!(text.contains("cbr0") && text.contains("1,023"), "{text}");
+        }
     });
 }

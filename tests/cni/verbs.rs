@@ -1,9 +1,12 @@
 //! Each verb, once as it should be and once for every way it should not.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use crate::place::{
-    Call, Pod, add, addresses, del, everything, ip, links, network, wait_for_links, with,
+    Call, Pod, add, addresses, del, everything, ip, links, network, uplink, wait_for,
+    wait_for_links, with,
 };
 use crate::support::{isolated, sh};
 
@@ -207,8 +210,12 @@ fn del_takes_away_whatever_is_there() {
         let config = network(&BOTH);
         // After a reboot: no bridge, no namespace, nothing.
         let mut gone = Call::new("DEL", &Pod::new("gone"));
-        gone.netns = Some("/run/netns/no-such".to_owned());
-        assert!(gone.run(&config).ok);
+        // The last is what a namespace was mounted on, the one before what took its number.
+        for path in ["/run/netns/no-such", "/proc/self/ns/net", "/etc/hostname"] {
+            gone.netns = Some(path.to_owned());
+            let outcome = gone.run(&config);
+            assert!(outcome.ok, "{path}: {outcome:?}");
+        }
         let pod = Pod::new("web");
         let result = add(&pod, &config).done();
         assert!(del(&pod, &with(config.clone(), "prevResult", result)).ok);
@@ -243,9 +250,12 @@ fn a_container_can_leave_and_come_back_at_once() {
     isolated(|| {
         let config = network(&BOTH);
         let pod = Pod::new("web");
-        for _ in 0..3 {
+        // The dead link is in the way, or is deleted just then.
+        let delete = "for n in $(seq 300); do ip link delete group 28773 2>/dev/null; done";
+        let mut deleting = Command::new("sh").args(["-c", delete]).spawn().expect("sh");
+        while deleting.try_wait().expect("a child").is_none() {
             let result = add(&pod, &config).done();
-            assert!(pod.reaches("10.244.0.1"));
+            wait_for("way to the node", || pod.reaches("10.244.0.1"));
             assert!(del(&pod, &with(config.clone(), "prevResult", result)).ok);
         }
     });
@@ -274,6 +284,29 @@ fn a_pod_can_have_two_networks() {
         assert!(call.run(&two).ok);
         assert!(pod.reaches("10.1.0.1"));
         assert!(!links().contains(&"pod3".to_owned()));
+    });
+}
+
+#[test]
+fn a_route_leads_where_it_says() {
+    isolated(|| {
+        let config = network(&["10.1.0.0/24", "fd00:1::/64"]);
+        let router = Pod::new("router");
+        let by = addresses(&add(&router, &config).done());
+        router.sh("ip address add 10.9.0.1/32 dev lo; ip address add fd00:9::1/128 dev lo");
+        let routes = json!([
+            {"dst": "10.9.0.0/16", "gw": by[0]},
+            {"dst": "fd00:9::/64", "gw": by[1]},
+        ]);
+        let pod = Pod::new("web");
+        let result = add(&pod, &with(config, "routes", routes.clone())).done();
+        assert_eq!(result["routes"], routes);
+        assert!(pod.reaches("10.9.0.1") && pod.reaches("fd00:9::1"));
+        assert_eq!(
+            pod.sh("ip route show default"),
+            "",
+            "no other was asked for"
+        );
     });
 }
 
@@ -311,18 +344,8 @@ fn a_bridge_without_a_gateway_only_switches() {
 #[test]
 fn what_leaves_the_range_is_masqueraded_if_asked() {
     isolated(|| {
-        // A machine beyond the node that knows nothing of pods.
         let beyond = Pod::new("beyond");
-        sh(&format!(
-            "ip link add up0 up type veth peer eth0 netns {0}
-             ip address add 192.0.2.1/24 dev up0
-             ip address add fd00:99::1/64 dev up0 nodad",
-            beyond.path()
-        ));
-        beyond.sh(
-            "ip link set eth0 up; ip address add 192.0.2.2/24 dev eth0; \
-             ip address add fd00:99::2/64 dev eth0 nodad",
-        );
+        uplink(&beyond);
         let plain = network(&BOTH);
         let masked = with(
             network(&["10.9.0.0/24", "fd00:9::/64"]),

@@ -3,6 +3,8 @@
 mod cluster;
 mod crashes;
 mod fabric;
+#[path = "../support/forwarded.rs"]
+mod forwarded;
 mod input;
 mod lifecycle;
 mod observe;

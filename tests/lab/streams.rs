@@ -1,9 +1,9 @@
 //! logs, exec, attach and port-forward of pods in a lab, with podnet's own verbs.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::process::{Child, Output, Stdio};
+use std::io::Write;
+use std::process::{Output, Stdio};
 
+use crate::forwarded::{Forwarded, bytes};
 use crate::place::{Place, eventually, text};
 
 /// Says something, and answers on its loopback what it is sent.
@@ -45,9 +45,7 @@ fn what_a_pod_says_is_told_and_what_runs_in_it_is_reached() {
         "{}",
         text(&ran.stderr)
     );
-    let sent: Vec<u8> = (0..10_u32 << 20)
-        .map(|n| (n ^ n >> 8 ^ n >> 16) as u8)
-        .collect();
+    let sent = bytes(10 << 20);
     let cat = piped(&place, &["exec", "-i", "web", "--", "cat"], &sent);
     assert!(cat.status.success(), "{}", text(&cat.stderr));
     assert!(cat.stdout == sent, "{} bytes came back", cat.stdout.len());
@@ -70,18 +68,12 @@ fn what_a_pod_says_is_told_and_what_runs_in_it_is_reached() {
         "{complaint}"
     );
 
-    let forward = Forward::to(&place, 7007);
-    let sent = &sent[..1 << 20];
-    let answers: Vec<bool> = std::thread::scope(|scope| {
-        let all: Vec<_> = (0..3)
-            .map(|_| scope.spawn(|| forward.exchange(sent) == sent))
-            .collect();
-        all.into_iter()
-            .map(|one| one.join().expect("no panic"))
-            .collect()
-    });
-    assert_eq!(answers, [true; 3]);
-    assert_eq!(Forward::to(&place, 7008).exchange(b"hello"), b"");
+    forwarded(&place, 7007).echoes(&sent[..1 << 20], 3);
+    assert_eq!(forwarded(&place, 7008).exchange(b"hello"), b"");
+}
+
+fn forwarded(place: &Place, port: u16) -> Forwarded {
+    Forwarded::by(&mut place.command(&["port-forward", "web", &format!(":{port}")]))
 }
 
 fn piped(place: &Place, arguments: &[&str], input: &[u8]) -> Output {
@@ -96,48 +88,4 @@ fn piped(place: &Place, arguments: &[&str], input: &[u8]) -> Output {
         scope.spawn(move || stdin.write_all(input));
         child.wait_with_output().expect("it ends")
     })
-}
-
-/// Ends when it is dropped.
-struct Forward {
-    child: Child,
-    port: u16,
-}
-
-impl Drop for Forward {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Forward {
-    fn to(place: &Place, port: u16) -> Forward {
-        let mut command = place.command(&["port-forward", "web", &format!(":{port}")]);
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("podnet runs");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("a pipe");
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        let port = line
-            .split(" -> ")
-            .next()
-            .and_then(|from| from.rsplit(':').next()?.parse().ok());
-        let port = port.unwrap_or_else(|| panic!("no port: {line:?}"));
-        Forward { child, port }
-    }
-
-    fn exchange(&self, sent: &[u8]) -> Vec<u8> {
-        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).expect("connected");
-        let mut received = Vec::new();
-        std::thread::scope(|scope| {
-            let mut writing = connection.try_clone().expect("a copy");
-            scope.spawn(move || {
-                // One that is refused is closed meanwhile.
-                let _ = writing.write_all(sent);
-                let _ = writing.shutdown(Shutdown::Write);
-            });
-            let _ = connection.read_to_end(&mut received);
-        });
-        received
-    }
 }

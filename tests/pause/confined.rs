@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use podnet::pod::Stdio;
 use podnet::pod::bundle::PidNamespace;
 
+use crate::container::{CAPABILITIES, shell};
 use crate::exec::exec;
-use crate::place::{CAPABILITIES, Place, shell, with_pod, with_pod_of_root};
+use crate::place::{Place, with_pod, with_pod_of_root};
 
 const NET_RAW: u64 = 1 << 13;
 

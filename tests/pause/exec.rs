@@ -10,7 +10,8 @@ use podnet::pod::protocol::Refusal;
 use rustix::termios::{Winsize, tcsetwinsize};
 use tokio::io::AsyncReadExt;
 
-use crate::place::{Place, shell, with_pod, within};
+use crate::container::{shell, within};
+use crate::place::{Place, with_pod};
 
 fn pipe() -> (OwnedFd, OwnedFd) {
     rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("a pipe")

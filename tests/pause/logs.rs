@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::place::{Place, shell, with_pod};
+use crate::container::{eventually, shell};
+use crate::place::{Place, with_pod};
 use crate::support::sh;
 
 /// Memory that is the pause process' own, in KiB: smaps(5). Pages of its program's file come
@@ -59,7 +60,7 @@ fn a_full_disk_stops_no_container_and_what_is_lost_is_said() {
         pod.start(&shell("a", script)).await;
         let shm = format!("/proc/{}/root{}", pod.pid, pod.dir().join("shm").display());
         let done = PathBuf::from(&shm).join("done");
-        crate::place::eventually("it goes on", || done.exists().then_some(())).await;
+        eventually("it goes on", || done.exists().then_some(())).await;
         sh(&format!(
             "{pause} mount -o remount,size=8m {}",
             disk.display()

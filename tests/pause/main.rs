@@ -1,6 +1,8 @@
 //! podnet-pause runs containers: real processes in real namespaces.
 
 mod confined;
+#[path = "../support/container.rs"]
+mod container;
 mod exec;
 mod logs;
 mod place;

@@ -4,22 +4,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use podnet::pod::bundle::{Bundle, PidNamespace, Process, Root, Streams, User};
+use podnet::pod::bundle::Bundle;
 use podnet::pod::protocol::{Container, Ended};
 use podnet::pod::{Changes, NewPod, Pause, spawn};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::container::{eventually, within};
 use crate::support::isolated;
 
 /// Says that the namespaces are there: the same as in tests/support.
 const INSIDE: &str = "PODNET_TEST_INSIDE";
-pub const PATIENCE: Duration = Duration::from_secs(20);
-/// What Docker leaves to a container's root.
-pub const CAPABILITIES: u64 = 0xa804_25fb;
-const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub struct Place {
     dir: tempfile::TempDir,
@@ -70,25 +66,6 @@ fn in_pod(test: impl AsyncFnOnce(&Place)) -> impl FnOnce() {
             let _ = place.pause.stop().await;
             within("the pod ends", place.pause.ended()).await;
         });
-    }
-}
-
-/// Fails the test if it takes for ever.
-pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(output) => output,
-        Err(_) => panic!("never: {what}"),
-    }
-}
-
-pub async fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -170,39 +147,5 @@ impl Drop for Place {
             // It has ended already, unless something went wrong.
             let _ = kill_process(pid, Signal::KILL);
         }
-    }
-}
-
-/// A container that runs a shell script on the machine's own files.
-pub fn shell(name: &str, script: &str) -> Bundle {
-    let words = ["/bin/sh", "-c", script];
-    let paths = |paths: &[&str]| paths.iter().map(PathBuf::from).collect();
-    Bundle {
-        name: name.to_owned(),
-        attempt: 0,
-        process: Process {
-            argv: words.map(str::to_owned).to_vec(),
-            env: vec![PATH.to_owned()],
-            cwd: PathBuf::from("/"),
-            user: User::default(),
-            capabilities: CAPABILITIES,
-            no_new_privileges: true,
-        },
-        root: Root {
-            layers: paths(&["/"]),
-            hidden: paths(&["/home", "/root", "/tmp", "/run", "/mnt", "/media"]),
-            read_only: false,
-            masked: paths(&[
-                "/proc/kcore",
-                "/proc/keys",
-                "/proc/timer_list",
-                "/sys/firmware",
-            ]),
-            read_only_paths: paths(&["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"]),
-        },
-        mounts: Vec::new(),
-        pids: PidNamespace::Own,
-        streams: Streams::default(),
-        log: Path::new("logs").join(name).join("0.log"),
     }
 }

@@ -8,7 +8,8 @@ use podnet::pod::bundle::PidNamespace;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use std::os::fd::AsFd;
 
-use crate::place::{Place, eventually, shell, with_pod};
+use crate::container::{eventually, shell};
+use crate::place::{Place, with_pod};
 
 /// Every process of the pod but podnet-pause.
 fn processes(pod: &Place) -> Vec<i32> {

@@ -2,7 +2,8 @@
 
 use podnet::pod::protocol::Refusal;
 
-use crate::place::{shell, with_pod};
+use crate::container::shell;
+use crate::place::with_pod;
 
 #[test]
 fn what_it_says_is_logged_line_by_line() {

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use podnet::pod::bundle::Mount;
 
-use crate::place::{Place, shell, with_pod, with_pod_of_root};
+use crate::container::shell;
+use crate::place::{Place, with_pod, with_pod_of_root};
 
 /// Answers each who connects to 127.0.0.1:8080.
 const SERVER: &str = r#"exec perl -MIO::Socket::INET -e '

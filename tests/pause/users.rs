@@ -5,7 +5,8 @@ use std::fs;
 use podnet::pod::Stdio;
 use podnet::pod::bundle::User;
 
-use crate::place::{Place, shell, with_pod, with_pod_of_root};
+use crate::container::shell;
+use crate::place::{Place, with_pod, with_pod_of_root};
 
 async fn is_user(pod: &Place) {
     let script = "id -u; id -g; grep CapEff /proc/self/status; echo x > /etc/mark; \

@@ -113,7 +113,7 @@ async fn an_application_is_checked_like_any_object() {
         ("fieldManager=me", other, 400),
         ("fieldManager=me", moved, 422),
         ("fieldManager=me", stale, 409),
-        ("", pod("web"), 400),
+        ("", pod("web"), 422),
         ("fieldManager=me", json!("text"), 400),
     ] {
         let (got, status) = apply(&lab, query, config).await;

@@ -55,8 +55,8 @@ async fn what_is_too_much_is_refused_named_or_passed_over() {
     };
     let yaml =
         |name: &str| format!("metadata: {{name: {name}}}\ndatum: 1\ndata:\n  a: '1'\n  a: '2'\n");
-    let forms: [(&str, &str, &dyn Fn(&str) -> String); 2] =
-        [("json", JSON, &json), ("yaml", YAML, &yaml)];
+    type Written<'a> = &'a dyn Fn(&str) -> String;
+    let forms: [(&str, &str, Written<'_>); 2] = [("json", JSON, &json), ("yaml", YAML, &yaml)];
     for (name, form, body) in forms {
         for (index, (query, warnings)) in [
             ("?fieldValidation=Ignore", &[][..]),
@@ -176,6 +176,27 @@ async fn a_body_that_is_none_is_refused() {
         assert_eq!(got, code, "{body}: {message}");
         assert!(message.contains(why), "{body}: {message}");
     }
+}
+
+#[tokio::test]
+async fn a_flood_of_mistakes_is_not_answered_with_one() {
+    let lab = Lab::start().await;
+    let unknown: Vec<String> = (0..50_000)
+        .map(|n| format!(r#""f{n}": 1, "f{n}": 2"#))
+        .collect();
+    let body = format!(
+        r#"{{"metadata": {{"name": "flood"}}, {}, "{}": 1}}"#,
+        unknown.join(", "),
+        "x".repeat(1 << 20)
+    );
+    let (code, warned, name) = send(&lab, "POST", MAPS, JSON, &body).await;
+    assert_eq!((code, name.as_str()), (201, "flood"));
+    let length: usize = warned.iter().map(String::len).sum();
+    assert!(!warned.is_empty() && length < 8192, "{length}");
+    let strict = format!("{MAPS}?fieldValidation=Strict");
+    let (code, _, message) = send(&lab, "POST", &strict, JSON, &body).await;
+    assert_eq!(code, 400);
+    assert_eq!(message.matches("duplicate field").count(), 100);
 }
 
 #[tokio::test]

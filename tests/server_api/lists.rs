@@ -121,7 +121,7 @@ async fn a_version_that_was_never_is_told_apart() {
         );
     }
     let (code, _) = list(&lab, "watch=1&sendInitialEvents=true").await;
-    assert_eq!(code, 400);
+    assert_eq!(code, 422);
 }
 
 #[tokio::test]

@@ -85,11 +85,11 @@ async fn orphans_stay() {
     let lab = Lab::start().await;
     family(&lab).await;
     for (query, body, code) in [
-        ("?propagationPolicy=Later", Value::Null, 400),
+        ("?propagationPolicy=Later", Value::Null, 422),
         (
             "",
             json!({"propagationPolicy": "Orphan", "orphanDependents": true}),
-            400,
+            422,
         ),
         ("", json!({"orphanDependents": true}), 200),
     ] {

@@ -394,3 +394,47 @@ async fn events_are_the_same_in_both_groups() {
     };
     assert_eq!(event.note.as_deref(), Some("again"));
 }
+
+#[tokio::test]
+async fn network_policies_are_filled_in_and_checked() {
+    const POLICIES: &str = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies";
+    let lab = Lab::start().await;
+    let policy = |spec: Value| json!({"metadata": {"name": "web"}, "spec": spec});
+    let (code, made) = lab.send("POST", POLICIES, policy(json!({}))).await;
+    assert_eq!(code, 201, "{made}");
+    assert_eq!(
+        (&made["spec"]["podSelector"], &made["spec"]["policyTypes"]),
+        (&json!({}), &json!(["Ingress"]))
+    );
+    assert_eq!(made["metadata"]["generation"], 1);
+    let path = format!("{POLICIES}/web");
+    let egress = policy(json!({"podSelector": {}, "egress": [{"ports": [{"port": 53}]}]}));
+    let (code, put) = lab.send("PUT", &path, egress).await;
+    assert_eq!(
+        (code, &put["spec"]["policyTypes"]),
+        (200, &json!(["Ingress", "Egress"])),
+        "{put}"
+    );
+    assert_eq!(put["spec"]["egress"][0]["ports"][0]["protocol"], "TCP");
+    assert_eq!(put["metadata"]["generation"], 2);
+    for (peer, why) in [
+        (
+            json!({}),
+            "spec.ingress[0].from[0]: Required value: must specify a peer",
+        ),
+        (
+            json!({"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}}),
+            "spec.ingress[0].from[0]: Forbidden: may not specify both ipBlock and another peer",
+        ),
+        (
+            json!({"ipBlock": {"cidr": "10.0.0.1"}}),
+            "spec.ingress[0].from[0].ipBlock.cidr: Invalid value: \"10.0.0.1\": must be a valid CIDR \
+             value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+        ),
+    ] {
+        let wrong = policy(json!({"podSelector": {}, "ingress": [{"from": [peer]}]}));
+        let (code, status) = lab.send("PUT", &path, wrong).await;
+        let expected = format!("NetworkPolicy.networking.k8s.io \"web\" is invalid: {why}");
+        assert_eq!((code, &status["message"]), (422, &json!(expected)));
+    }
+}

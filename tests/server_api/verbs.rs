@@ -102,3 +102,82 @@ async fn every_kind_answers_every_verb() {
     }
     assert_eq!(seen, 16, "all resources");
 }
+
+#[tokio::test]
+async fn parameters_that_make_no_sense_are_named() {
+    let lab = Lab::start().await;
+    lab.send("POST", PODS, pod("web")).await;
+    let path = format!("{PODS}/web");
+    let twice = json!({"propagationPolicy": "Orphan", "orphanDependents": true});
+    let dry = json!({"dryRun": ["Some", "All"]});
+    const NO_POLICY: &str = "propagationPolicy: Unsupported value: \"Later\": supported values: \
+                             \"Foreground\", \"Background\", \"Orphan\", \"nil\"";
+    const NO_DRY_RUN: &str =
+        "dryRun: Unsupported value: []string{\"Some\"}: supported values: \"All\"";
+    for (method, at, body, kind, why) in [
+        (
+            "DELETE",
+            format!("{path}?dryRun=Some"),
+            Value::Null,
+            "Delete",
+            NO_DRY_RUN,
+        ),
+        (
+            "DELETE",
+            path.clone(),
+            dry,
+            "Delete",
+            "dryRun: Unsupported value: []string{\"Some\", \"All\"}: supported values: \"All\"",
+        ),
+        (
+            "DELETE",
+            format!("{path}?propagationPolicy=Later"),
+            Value::Null,
+            "Delete",
+            NO_POLICY,
+        ),
+        (
+            "DELETE",
+            path.clone(),
+            json!({"propagationPolicy": "Later"}),
+            "Delete",
+            NO_POLICY,
+        ),
+        (
+            "DELETE",
+            path.clone(),
+            twice,
+            "Delete",
+            "propagationPolicy: Invalid value: \"Orphan\": orphanDependents and deletionPropagation \
+             cannot be both set",
+        ),
+        (
+            "POST",
+            format!("{PODS}?dryRun=Some"),
+            pod("b"),
+            "Create",
+            NO_DRY_RUN,
+        ),
+        (
+            "PUT",
+            format!("{path}?fieldValidation=Hard"),
+            pod("web"),
+            "Update",
+            "fieldValidation: Unsupported value: \"Hard\": supported values: \"\", \"Ignore\", \
+             \"Strict\", \"Warn\"",
+        ),
+        (
+            "GET",
+            format!("{PODS}?resourceVersionMatch=Exact"),
+            Value::Null,
+            "List",
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion \
+             is provided",
+        ),
+    ] {
+        let (code, status) = lab.send(method, &at, body).await;
+        let expected = format!("{kind}Options.meta.k8s.io \"\" is invalid: {why}");
+        assert_eq!((code, &status["message"]), (422, &json!(expected)), "{at}");
+        assert_eq!(status["details"]["kind"], format!("{kind}Options"));
+    }
+}

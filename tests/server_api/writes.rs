@@ -401,3 +401,56 @@ async fn config_maps_are_kept_and_shown_and_immutable_ones_stay() {
     let (code, _) = lab.send("DELETE", &path, Value::Null).await;
     assert_eq!(code, 200);
 }
+
+#[tokio::test]
+async fn quantities_are_shown_in_one_way_and_limits_are_asked_for() {
+    let lab = Lab::start().await;
+    let with = |name: &str, resources: Value| {
+        let mut pod = pod(name);
+        pod["spec"]["containers"][0]["resources"] = resources;
+        pod
+    };
+    let limits = json!({"limits": {"cpu": 0.5, "memory": "1024Mi"}, "requests": {"cpu": "100m"}});
+    let (code, made) = lab.send("POST", PODS, with("web", limits)).await;
+    assert_eq!(code, 201, "{made}");
+    assert_eq!(
+        made["spec"]["containers"][0]["resources"],
+        json!({
+            "limits": {"cpu": "500m", "memory": "1Gi"},
+            "requests": {"cpu": "100m", "memory": "1Gi"},
+        })
+    );
+    assert_eq!(made["status"]["qosClass"], "Burstable");
+    let same = json!({"limits": {"cpu": "1", "memory": 1024}, "requests": {"cpu": "1000m"}});
+    let (_, made) = lab.send("POST", PODS, with("same", same)).await;
+    assert_eq!(made["status"]["qosClass"], "Guaranteed");
+    let more = json!({"limits": {"cpu": 1}, "requests": {"cpu": 2}});
+    let (code, status) = lab.send("POST", PODS, with("more", more)).await;
+    assert_eq!(
+        (code, &status["message"]),
+        (
+            422,
+            &json!(
+                "Pod \"more\" is invalid: spec.containers[0].resources.requests: Invalid value: \"2\": must \
+                 be less than or equal to cpu limit of 1"
+            )
+        )
+    );
+    let (code, status) = lab
+        .send(
+            "POST",
+            PODS,
+            with("odd", json!({"limits": {"cpu": "many"}})),
+        )
+        .await;
+    assert_eq!(
+        (code, &status["message"]),
+        (
+            400,
+            &json!(
+                "Pod in version \"v1\" cannot be handled as a Pod: quantities must match the regular \
+                 expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+            )
+        )
+    );
+}

@@ -4,7 +4,9 @@ use futures::SinkExt;
 use kube::api::{AttachParams, TerminalSize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::place::{POD, eventually, exit_code, shell, with_pod, within};
+use crate::container::{eventually, shell, within};
+use crate::forwarded::bytes;
+use crate::place::{POD, exit_code, with_pod};
 
 #[test]
 fn a_program_is_run_and_its_end_told() {
@@ -55,9 +57,7 @@ fn ten_megabytes_go_through_a_program_unchanged() {
         let mut process = place.exec(&["cat"], params).await;
         let (mut stdin, mut stdout) = (process.stdin().unwrap(), process.stdout().unwrap());
         let status = process.take_status().unwrap();
-        let sent: Vec<u8> = (0..10_u32 << 20)
-            .map(|n| (n ^ n >> 8 ^ n >> 16) as u8)
-            .collect();
+        let sent = bytes(10 << 20);
         let mut received = Vec::new();
         let status = within("it ends", async {
             let write = async {

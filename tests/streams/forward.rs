@@ -2,7 +2,9 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::place::{POD, with_pod, within};
+use crate::container::within;
+use crate::forwarded::bytes;
+use crate::place::{POD, with_pod};
 
 /// Answers each connection with what it is sent, from its loopback only.
 pub const ECHO: &str = "exec python3 -c '
@@ -28,9 +30,7 @@ fn a_port_of_the_pods_loopback_is_reached_and_a_closed_one_is_said() {
         let refused = within("an error", refused).await.expect("an error");
         assert!(refused.contains("connection refused"), "{refused}");
         let (mut read, mut write) = tokio::io::split(forward.take_stream(7007).unwrap());
-        let sent: Vec<u8> = (0..3_u32 << 20)
-            .map(|n| (n ^ n >> 8 ^ n >> 16) as u8)
-            .collect();
+        let sent = bytes(3 << 20);
         let mut received = vec![0; sent.len()];
         within("it comes back", async {
             let (written, read) =

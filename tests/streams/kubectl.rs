@@ -1,11 +1,12 @@
 //! The same with kubectl, where there is one.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
+use crate::container::{shell, within};
 use crate::forward::ECHO;
-use crate::place::{POD, Place, with_pod, within};
+use crate::forwarded::{Forwarded, bytes};
+use crate::place::{POD, Place, with_pod};
 
 /// The version, printed; `None`, and a word on it, without one.
 fn version() -> Option<String> {
@@ -71,7 +72,7 @@ fn logs_and_exec() {
         return;
     }
     with_pod(async |place| {
-        let mut bundle = crate::place::shell(
+        let mut bundle = shell(
             "main",
             "echo hello; while read line; do echo \"said $line\"; done; exec sleep 1000",
         );
@@ -109,9 +110,7 @@ async fn exec(place: &Place, websockets: bool) {
         "{}",
         text(&run.stderr)
     );
-    let sent: Vec<u8> = (0..10_u32 << 20)
-        .map(|n| (n ^ n >> 8 ^ n >> 16) as u8)
-        .collect();
+    let sent = bytes(10 << 20);
     let cat = place
         .output(
             websockets,
@@ -121,60 +120,6 @@ async fn exec(place: &Place, websockets: bool) {
         .await;
     assert!(cat.status.success(), "{}", text(&cat.stderr));
     assert!(cat.stdout == sent, "{} bytes came back", cat.stdout.len());
-}
-
-/// Ends when it is dropped.
-struct Forward {
-    child: Child,
-    /// It says more than one line, and ends if it cannot.
-    _stdout: BufReader<ChildStdout>,
-    port: u16,
-}
-
-impl Drop for Forward {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Forward {
-    fn to(place: &Place, websockets: bool, port: u16) -> Forward {
-        let mut command = place.kubectl(websockets);
-        command.args(["port-forward", POD, &format!(":{port}")]);
-        let mut child = command
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("kubectl runs");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("a pipe");
-        let mut stdout = BufReader::new(stdout);
-        stdout.read_line(&mut line).expect("a line");
-        let port = line
-            .split(" -> ")
-            .next()
-            .and_then(|from| from.rsplit(':').next()?.parse().ok());
-        let port = port.unwrap_or_else(|| panic!("no port: {line:?}"));
-        Forward {
-            child,
-            _stdout: stdout,
-            port,
-        }
-    }
-
-    fn exchange(&self, sent: &[u8]) -> Vec<u8> {
-        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).expect("connected");
-        let mut received = Vec::new();
-        std::thread::scope(|scope| {
-            let mut writing = connection.try_clone().expect("a copy");
-            scope.spawn(move || {
-                let _ = writing.write_all(sent);
-                let _ = writing.shutdown(Shutdown::Write);
-            });
-            let _ = connection.read_to_end(&mut received);
-        });
-        received
-    }
 }
 
 #[test]
@@ -195,17 +140,7 @@ fn port_forward() {
 }
 
 fn exchange_several(place: &Place, websockets: bool) {
-    let forward = Forward::to(place, websockets, 7007);
-    let sent: Vec<u8> = (0..1_u32 << 20)
-        .map(|n| (n ^ n >> 8 ^ n >> 16) as u8)
-        .collect();
-    let several: Vec<bool> = std::thread::scope(|scope| {
-        let all: Vec<_> = (0..4)
-            .map(|_| scope.spawn(|| forward.exchange(&sent) == sent))
-            .collect();
-        all.into_iter()
-            .map(|one| one.join().expect("no panic"))
-            .collect()
-    });
-    assert_eq!(several, [true; 4]);
+    let mut command = place.kubectl(websockets);
+    command.args(["port-forward", POD, ":7007"]);
+    Forwarded::by(&mut command).echoes(&bytes(1 << 20), 4);
 }

@@ -6,7 +6,8 @@ use std::fs;
 use futures::{AsyncBufReadExt, TryStreamExt};
 use kube::api::LogParams;
 
-use crate::place::{POD, eventually, shell, with_pod, within};
+use crate::container::{eventually, shell, within};
+use crate::place::{POD, with_pod};
 
 #[test]
 fn a_log_is_told_in_the_parts_that_are_asked_for() {

@@ -1,16 +1,14 @@
 //! An API server, a node's service and one pod of its own for a test, in fresh namespaces.
 
 use std::fs;
-use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{AttachParams, AttachedProcess, LogParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use podnet::cluster::kubeconfig;
 use podnet::cluster::pki::Authority;
-use podnet::pod::bundle::{Bundle, PidNamespace, Process, Root, Streams, User};
+use podnet::pod::bundle::Bundle;
 use podnet::pod::kubelet::{Kubelet, SOCKET};
 use podnet::pod::{NewPod, Pause, spawn};
 use podnet::server::{Limits, Server, ServerConfig, TlsFiles};
@@ -18,14 +16,11 @@ use serde_json::json;
 use tokio::io::AsyncReadExt;
 use tokio::process::Child;
 
+use crate::container::{shell, within};
 use crate::support::{isolated, sh};
 
-pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const POD: &str = "web";
 const NODE: &str = "node-1";
-const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// What Docker leaves to a container's root.
-const CAPABILITIES: u64 = 0xa804_25fb;
 
 pub struct Place {
     dir: tempfile::TempDir,
@@ -58,25 +53,6 @@ pub fn with_pod(test: impl AsyncFnOnce(&Place)) {
         // What a failed client left must not hold up the end.
         runtime.shutdown_background();
     });
-}
-
-/// Fails the test if it takes for ever.
-pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(output) => output,
-        Err(_) => panic!("never: {what}"),
-    }
-}
-
-pub async fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 impl Place {
@@ -241,33 +217,4 @@ async fn start_pod(dir: &Path) -> (Child, Pause) {
     let pid = child.id().expect("it runs");
     sh(&format!("nsenter -t {pid} -n ip link set lo up"));
     (child, Pause::connect(dir).expect("a connection"))
-}
-
-/// A container that runs a shell script on the machine's own files.
-pub fn shell(name: &str, script: &str) -> Bundle {
-    Bundle {
-        name: name.to_owned(),
-        attempt: 0,
-        process: Process {
-            argv: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
-            env: vec![PATH.to_owned()],
-            cwd: PathBuf::from("/"),
-            user: User::default(),
-            capabilities: CAPABILITIES,
-            no_new_privileges: true,
-        },
-        root: Root {
-            layers: vec![PathBuf::from("/")],
-            hidden: ["/home", "/root", "/run", "/tmp"]
-                .map(PathBuf::from)
-                .to_vec(),
-            read_only: false,
-            masked: Vec::new(),
-            read_only_paths: Vec::new(),
-        },
-        mounts: Vec::new(),
-        pids: PidNamespace::Own,
-        streams: Streams::default(),
-        log: PathBuf::from(format!("logs/{name}/0.log")),
-    }
 }

@@ -179,17 +179,14 @@ struct Place<'a> {
 impl Place<'_> {
     /// What an earlier ADD or DEL that died left in the way is cleared, once.
     fn plug_in(&self) -> Result<Slot, CniError> {
-        let in_the_way = match self.try_once()? {
-            Attempt::Done(slot) => return Ok(slot),
-            Attempt::InTheWay(error) => error,
-        };
-        let (id, interface) = (self.attach.id, self.attach.interface);
-        let cleared = self
-            .kernel
-            .clear_leftovers(id, interface, Some(self.sandbox));
-        if !cleared.map_err(about(id))? {
-            return Err(exists(id, interface, &in_the_way));
+        if let Attempt::Done(slot) = self.try_once()? {
+            return Ok(slot);
         }
+        let (id, interface) = (self.attach.id, self.attach.interface);
+        // Whether anything was there says nothing: another process may just have deleted it.
+        self.kernel
+            .clear_leftovers(id, interface, Some(self.sandbox))
+            .map_err(about(id))?;
         // The pod's end goes with the dead link's.
         self.kernel.reap().map_err(about(id))?;
         match self.try_once()? {

@@ -13,7 +13,7 @@ use crate::cni::config::Config;
 use crate::cni::error::CniError;
 use crate::ipam;
 use crate::kernel::PodRoute;
-use crate::kernel::linux::{BridgeState, FarEnd, Linux, NearEnd};
+use crate::kernel::linux::{BridgeState, FarEnd, Linux, NearEnd, is_masqueraded};
 use crate::model::{Mac, Slot};
 
 use super::{about, sandbox};
@@ -34,7 +34,12 @@ pub fn check(environment: &Environment, config: &Config) -> Result<(), CniError>
     let far = kernel.far_end(&sandbox, &interface).map_err(about(&id))?;
     let bridge = kernel.bridge(&config.bridge)?;
     let seen = Seen { near, far, bridge };
-    let differences = differences(config, interface.as_str(), &expected, &seen);
+    let mut differences = differences(config, interface.as_str(), &expected, &seen);
+    for range in config.cidrs.iter().filter(|_| config.masquerade) {
+        if !is_masqueraded(&config.name, range)? {
+            differences.push(format!("nothing masquerades what leaves {range}"));
+        }
+    }
     match differences.is_empty() {
         true => Ok(()),
         false => Err(CniError::Differs { id, differences }),

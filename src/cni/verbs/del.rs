@@ -4,17 +4,14 @@
 //! a previous result is needed, and after a reboot there is nothing to find. Its
 //! address is free when DEL answers; the dead link itself is deleted later.
 
-use std::fs::File;
-use std::os::fd::OwnedFd;
-
 use crate::cni::args::Environment;
 use crate::cni::config::Config;
 use crate::cni::error::CniError;
 use crate::cni::reaper;
 use crate::kernel::linux::Linux;
 
-use super::about;
 use super::status::agent_answers;
+use super::{about, open_namespace};
 
 pub fn del(environment: &Environment, config: &Config) -> Result<(), CniError> {
     let id = environment.attachment()?;
@@ -26,8 +23,8 @@ pub fn del(environment: &Environment, config: &Config) -> Result<(), CniError> {
         // An ADD that died before it named its link left one that only the pod's
         // side leads to. A namespace that is gone took it along.
         let netns = environment.netns.as_ref();
-        let sandbox = netns.and_then(|path| File::open(path).ok());
-        if let Some(sandbox) = sandbox.map(OwnedFd::from) {
+        let sandbox = netns.and_then(|path| open_namespace(path).ok());
+        if let Some(sandbox) = sandbox {
             let cleared = kernel.clear_leftovers(&id, &interface, Some(&sandbox));
             gone = cleared.map_err(about(&id))?;
         }

@@ -2,11 +2,12 @@
 //!
 //! Only from this network's bridge, and only what has this plugin's names. The
 //! runtime does nothing else with the network meanwhile, so what was begun and
-//! not committed is left over.
+//! not committed is left over. A network that has no pods any more needs no masquerade,
+//! which the next ADD makes again.
 
 use crate::cni::config::Config;
 use crate::cni::error::CniError;
-use crate::kernel::linux::{Linux, NearEnd};
+use crate::kernel::linux::{Linux, NearEnd, end_masquerade};
 use crate::kernel::{Kernel, KernelError};
 use crate::model::{AttachmentId, LinkName, Slot};
 
@@ -41,6 +42,12 @@ pub fn gc(config: &Config) -> Result<(), CniError> {
     }
     if let Err(error) = kernel.reap() {
         failures.push(error.to_string());
+    }
+    let unused = config.masquerade && valid.is_empty();
+    for range in config.cidrs.iter().filter(|_| unused) {
+        if let Err(error) = end_masquerade(&config.name, range) {
+            failures.push(error.to_string());
+        }
     }
     match failures.is_empty() {
         true => Ok(()),

@@ -7,6 +7,7 @@ mod gc;
 mod status;
 
 use std::fs::File;
+use std::io;
 use std::os::fd::OwnedFd;
 
 use serde_json::{Value, json};
@@ -19,6 +20,9 @@ use super::config::Config;
 use super::error::CniError;
 use super::hint::Hint;
 use super::version::{self, Version};
+
+/// `NSFS_MAGIC` (linux/magic.h): the file system that namespaces are files of.
+const NSFS_MAGIC: u64 = 0x6e73_6673;
 
 /// `None`: success has nothing to say.
 pub fn run(environment: &Environment, input: &[u8]) -> Result<Option<Value>, CniError> {
@@ -69,12 +73,20 @@ fn versions(input: &[u8]) -> Value {
 fn sandbox(environment: &Environment) -> Result<OwnedFd, CniError> {
     let path = environment.netns()?;
     let container = environment.container_id()?;
-    let opened = File::open(path).map_err(|source| CniError::Sandbox {
+    open_namespace(path).map_err(|source| CniError::Sandbox {
         path: path.to_owned(),
         container: container.to_owned(),
         source,
-    });
-    opened.map(OwnedFd::from)
+    })
+}
+
+/// What a namespace was mounted on is, after a reboot, the plain file that it was before.
+fn open_namespace(path: &str) -> io::Result<OwnedFd> {
+    let file = File::open(path)?;
+    match rustix::fs::fstatfs(&file)?.f_type as u64 == NSFS_MAGIC {
+        true => Ok(file.into()),
+        false => Err(io::Error::other("it is no namespace")),
+    }
 }
 
 /// Whose the bridge is, as its alias says. `None`: nobody's yet.

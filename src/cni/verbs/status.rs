@@ -9,8 +9,6 @@ use crate::ipam;
 use crate::kernel::linux::Linux;
 use crate::model::Slot;
 
-use super::on;
-
 /// `BR_MAX_PORTS` less port 0 (net/bridge/br_private.h).
 const MAX_PORTS: usize = 1023;
 
@@ -55,7 +53,8 @@ pub fn status(config: &Config) -> Result<(), CniError> {
             config.cidrs
         ));
     }
-    if ends.iter().filter(on(&bridge)).count() >= MAX_PORTS {
+    // Anybody's are ports.
+    if kernel.port_count(&bridge)? >= MAX_PORTS {
         return not_ready(format!("bridge {name} has its 1,023 ports"));
     }
     Ok(())

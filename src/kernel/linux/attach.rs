@@ -92,10 +92,13 @@ impl Ends<'_> {
             .and_then(|()| self.without_ipv6(attach))
             .and_then(|()| configure_sandbox(self.inside, attach, slot, NLM_F_EXCL))
             .and_then(|()| commit(self.outside, attach, slot, bridge, self.quiet));
-        if done.is_err() {
-            // The link is ours and nobody has seen it yet; the first error is the one to tell.
-            let _ = forget(self.outside, bridge, attach.cidrs, slot);
-            let _ = retire(self.outside, slot);
+        match done {
+            Ok(()) => settle(self, attach, slot),
+            Err(_) => {
+                // The link is ours and nobody has seen it yet; the first error is the one to tell.
+                let _ = forget(self.outside, bridge, attach.cidrs, slot);
+                let _ = retire(self.outside, slot);
+            }
         }
         done
     }
@@ -192,6 +195,25 @@ fn commit(
     }
     requests.push(message::commit_port(&name, attach));
     socket.batch(&requests)
+}
+
+/// Until the kernel comes round to starting the queue of a link that got a carrier, it drops what
+/// is sent by it. Asked for the link, it does so before it answers (`rtnl_getlink` in
+/// net/core/rtnetlink.c, since Linux 6.8). The bridge's carrier comes with its first port's, and
+/// that one's with the pod's.
+fn settle(ends: &mut Ends<'_>, attach: &Attach<'_>, slot: Slot) {
+    let port = slot.link_name();
+    let ask = |socket: &mut Socket, name: &str| {
+        let link = LinkUnspec::new_with_name(name).build();
+        // The attachment is there, whatever the answer.
+        let _ = socket.get(
+            format!("see {name} up"),
+            &RouteNetlinkMessage::GetLink(link),
+        );
+    };
+    ask(ends.inside, attach.interface.as_str());
+    ask(ends.outside, &port);
+    ask(ends.outside, attach.bridge.as_str());
 }
 
 fn out_of_range(slot: Slot, cidr: IpNetwork) -> KernelError {

@@ -10,7 +10,7 @@ use crate::kernel::{KernelError, PodRoute, Refusal};
 use crate::model::{AttachmentId, LinkName, Mac, NodeCidrs, Slot};
 use crate::plan::{DEAD_GROUP, GROUP};
 
-use super::bridge::addresses_of;
+use super::bridge::{BridgeState, addresses_of};
 use super::message::index_of;
 use super::observe::{self, Link};
 use super::socket::Socket;
@@ -64,6 +64,13 @@ impl Linux {
             link.group == DEAD_GROUP || link.group == GROUP && Slot::of_link(&link.name).is_some()
         };
         Ok(links.iter().filter(ours).map(near_end).collect())
+    }
+
+    /// How many links are on a bridge, whoever made them, but for dead ones.
+    pub fn port_count(&self, bridge: &BridgeState) -> Result<usize, KernelError> {
+        let links = observe::links(&mut self.socket())?;
+        let on = |link: &&Link| link.controller == Some(bridge.index) && link.group != DEAD_GROUP;
+        Ok(links.iter().filter(on).count())
     }
 
     /// `None`: the sandbox has no interface of that name.

@@ -47,9 +47,32 @@ pub fn masquerade(network: &str, range: IpNetwork) -> Result<(), KernelError> {
     if connection.has_chain(range, &chain)? {
         return Ok(());
     }
-    match connection.transact(range, chain_and_rule(range, &chain)) {
+    let step = format!("masquerade what leaves {range}");
+    match connection.transact(range, chain_and_rule(range, &chain), step) {
         // Another process was faster.
         Err(error) if error.refusal() == Refusal::Exists => Ok(()),
+        done => done,
+    }
+}
+
+/// Whether that is so, as the kernel has it.
+pub fn is_masqueraded(network: &str, range: IpNetwork) -> Result<bool, KernelError> {
+    Connection::open()?.has_chain(range, &chain_name(network, range))
+}
+
+/// What leaves `range` keeps its address from here on. Idempotent.
+pub fn end_masquerade(network: &str, range: IpNetwork) -> Result<(), KernelError> {
+    let chain = chain_name(network, range);
+    // Its rule goes with it (nf_tables_delchain in net/netfilter/nf_tables_api.c).
+    let delete = NfTablesMessage::DeleteChain(ChainMessage {
+        attributes: vec![
+            ChainAttribute::Table(TABLE.to_owned()),
+            ChainAttribute::Name(chain),
+        ],
+    });
+    let step = format!("end the masquerade of what leaves {range}");
+    match Connection::open()?.transact(range, vec![(delete, 0)], step) {
+        Err(error) if error.refusal() == Refusal::NoEntry => Ok(()),
         done => done,
     }
 }
@@ -184,6 +207,7 @@ impl Connection {
         &mut self,
         range: IpNetwork,
         messages: Vec<(NfTablesMessage, u16)>,
+        step: String,
     ) -> Result<(), KernelError> {
         let count = messages.len();
         let batch = (NetfilterProtoFamily::Unspec, NFTABLES);
@@ -194,7 +218,7 @@ impl Connection {
             self.append(&mut out, header, message.into(), flags | NLM_F_ACK);
         }
         self.append(&mut out, batch, ControlMessage::BatchEnd.into(), 0);
-        self.exchange(&out, count, format!("masquerade what leaves {range}"))
+        self.exchange(&out, count, step)
     }
 
     fn append(

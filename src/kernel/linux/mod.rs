@@ -21,7 +21,7 @@ mod underlay;
 
 pub use bridge::{BridgeSpec, BridgeState};
 pub use inspect::{FarEnd, NearEnd};
-pub use masquerade::masquerade;
+pub use masquerade::{end_masquerade, is_masqueraded, masquerade};
 pub use monitor::Monitor;
 pub use netns::{current_netns, in_netns, new_netns};
 pub use socket::{Request, Socket};

@@ -20,6 +20,8 @@ use thiserror::Error;
 use super::settings::{ImageSource, Settings};
 
 pub use accounts::Accounts;
+#[cfg(any(test, feature = "fuzzing"))]
+pub use load::fuzzing;
 pub use load::{LoadError, load};
 pub use reference::Reference;
 pub use store::{Loaded, Store, StoreError};

@@ -13,6 +13,8 @@
 mod console;
 mod container;
 mod forward;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod program;
 mod query;
 mod service;

@@ -8,17 +8,21 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::stream::{SplitSink, SplitStream};
-use futures::{SinkExt, StreamExt};
+use futures::{SinkExt, Stream, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::console::{Far, Input, KEEPALIVE, Output};
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
@@ -37,13 +41,14 @@ pub type Sink = SplitSink<Socket, Message>;
 pub type Source = SplitStream<Socket>;
 
 pub async fn open(connection: Upgraded) -> (Sink, Source) {
+    socket(TokioIo::new(connection)).await.split()
+}
+
+async fn socket<S: AsyncRead + AsyncWrite + Unpin>(io: S) -> WebSocketStream<S> {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_BYTES))
         .max_frame_size(Some(MESSAGE_BYTES));
-    let io = TokioIo::new(connection);
-    WebSocketStream::from_raw_socket(io, Role::Server, Some(config))
-        .await
-        .split()
+    WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await
 }
 
 /// Carries a console until its program's side is done or the client is gone.
@@ -103,7 +108,9 @@ pub async fn linger(mut source: Source) {
 }
 
 /// The next binary message; `None` once the client is gone or has said its last.
-pub async fn receive(source: &mut Source) -> Option<Bytes> {
+pub async fn receive(
+    source: &mut (impl Stream<Item = Result<Message, tungstenite::Error>> + Unpin),
+) -> Option<Bytes> {
     loop {
         match source.next().await? {
             Ok(Message::Binary(bytes)) => return Some(bytes),

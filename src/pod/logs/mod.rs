@@ -18,6 +18,8 @@ mod tests;
 pub use files::{Run, log_of};
 pub use follow::{LogError, stream};
 pub use reader::LogReader;
+#[cfg(any(test, feature = "fuzzing"))]
+pub use reader::fuzzing;
 pub use shelf::Shelf;
 
 use jiff::Timestamp;

@@ -11,6 +11,9 @@ use super::files::{LogFile, chain, successors};
 use super::record::Record;
 use super::tail::Countdown;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
+
 const BLOCK_BYTES: usize = 64 << 10;
 /// A record longer than this is not podnet-pause's; it is passed on in pieces.
 const MAX_RECORD_BYTES: usize = 4 * BLOCK_BYTES;

@@ -89,7 +89,7 @@ async fn empty(store: &Store, namespace: &str) {
         .filter(|resource| resource.namespaced)
         .flat_map(|resource| store.list(&resource.prefix(Some(namespace))).0)
         // It is on its way: asking again would change nothing.
-        .filter(|object| !object::is_terminating(&object.value()));
+        .filter(|object| !object.is_terminating);
     for result in join_all(objects.map(|object| delete(store, object))).await {
         note("empty a namespace", result);
     }
@@ -168,71 +168,59 @@ impl Remaining {
     /// In the words of kube-controller-manager (`pkg/controller/namespace/deletion`). What can fail
     /// there cannot here: all resources are known, and a deletion is one write.
     fn conditions(&self) -> [Value; 5] {
-        let condition = |kind: &str, status: &str, reason: &str, message: &str| {
-            json!({
-                "type": kind, "status": status, "lastTransitionTime": null, "reason": reason,
-                "message": message,
-            })
-        };
         let shown = |counts: &BTreeMap<String, usize>, word: &str| {
-            let each = counts.iter();
-            let each =
-                each.map(|(name, count)| format!("{name} {word} {count} resource instances"));
+            let each = counts
+                .iter()
+                .map(|(name, count)| format!("{name} {word} {count} resource instances"));
             each.collect::<Vec<_>>().join(", ")
         };
+        let (resources, finalizers) =
+            (shown(&self.resources, "has"), shown(&self.finalizers, "in"));
+        let content = match resources.as_str() {
+            "" => (
+                "ContentRemoved",
+                "All content successfully removed".to_owned(),
+            ),
+            some => (
+                "SomeResourcesRemain",
+                format!("Some resources are remaining: {some}"),
+            ),
+        };
+        let held = match finalizers.as_str() {
+            "" => (
+                "ContentHasNoFinalizers",
+                "All content-preserving finalizers finished".to_owned(),
+            ),
+            some => (
+                "SomeFinalizersRemain",
+                format!("Some content in the namespace has finalizers remaining: {some}"),
+            ),
+        };
+        let well = |reason, message: &str| (reason, message.to_owned());
+        let found = well(
+            "ResourcesDiscovered",
+            "All resources successfully discovered",
+        );
+        let parsed = well(
+            "ParsedGroupVersions",
+            "All legacy kube types successfully parsed",
+        );
+        let deleted = well(
+            "ContentDeleted",
+            "All content successfully deleted, may be waiting on finalization",
+        );
         [
-            condition(
-                "NamespaceDeletionDiscoveryFailure",
-                "False",
-                "ResourcesDiscovered",
-                "All resources successfully discovered",
-            ),
-            condition(
-                "NamespaceDeletionGroupVersionParsingFailure",
-                "False",
-                "ParsedGroupVersions",
-                "All legacy kube types successfully parsed",
-            ),
-            condition(
-                "NamespaceDeletionContentFailure",
-                "False",
-                "ContentDeleted",
-                "All content successfully deleted, may be waiting on finalization",
-            ),
-            match self.resources.is_empty() {
-                true => condition(
-                    "NamespaceContentRemaining",
-                    "False",
-                    "ContentRemoved",
-                    "All content successfully removed",
-                ),
-                false => condition(
-                    "NamespaceContentRemaining",
-                    "True",
-                    "SomeResourcesRemain",
-                    &format!(
-                        "Some resources are remaining: {}",
-                        shown(&self.resources, "has")
-                    ),
-                ),
-            },
-            match self.finalizers.is_empty() {
-                true => condition(
-                    "NamespaceFinalizersRemaining",
-                    "False",
-                    "ContentHasNoFinalizers",
-                    "All content-preserving finalizers finished",
-                ),
-                false => condition(
-                    "NamespaceFinalizersRemaining",
-                    "True",
-                    "SomeFinalizersRemain",
-                    &format!(
-                        "Some content in the namespace has finalizers remaining: {}",
-                        shown(&self.finalizers, "in")
-                    ),
-                ),
-            },
+            ("DeletionDiscoveryFailure", false, found),
+            ("DeletionGroupVersionParsingFailure", false, parsed),
+            ("DeletionContentFailure", false, deleted),
+            ("ContentRemaining", !resources.is_empty(), content),
+            ("FinalizersRemaining", !finalizers.is_empty(), held),
         ]
+        .map(|(kind, holds, (reason, message))| {
+            json!({
+                "type": format!("Namespace{kind}"), "status": if holds { "True" } else { "False" },
+                "lastTransitionTime": null, "reason": reason, "message": message,
+            })
+        })
     }
 }

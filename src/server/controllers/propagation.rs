@@ -47,20 +47,13 @@ pub async fn run(store: Store) {
 
 /// What a terminating object waits for.
 fn waiting(object: &StoredObject) -> Option<Propagation> {
-    // Most objects are neither, which their text tells sooner than their value.
-    let text = std::str::from_utf8(&object.json).unwrap_or("");
-    let named: Vec<Propagation> = [Propagation::Orphan, Propagation::Foreground]
-        .into_iter()
-        .filter(|one| one.finalizer().is_some_and(|name| text.contains(name)))
-        .collect();
-    if named.is_empty() {
+    if !object.is_terminating {
         return None;
     }
     let value = object.value();
     let finalizers = object::list(&value, "/metadata/finalizers");
-    named
+    [Propagation::Orphan, Propagation::Foreground]
         .into_iter()
-        .filter(|_| object::is_terminating(&value))
         .find(|one| {
             finalizers
                 .iter()
@@ -75,10 +68,10 @@ fn dependents(store: &Store, owner: &StoredObject) -> Vec<Arc<StoredObject>> {
 }
 
 async fn delete_dependents(store: &Store, owner: &StoredObject) {
-    let deletions = dependents(store, owner).into_iter().filter_map(|object| {
-        let terminating = object::is_terminating(&object.value());
-        (!terminating).then(|| delete(store, object))
-    });
+    let deletions = dependents(store, owner)
+        .into_iter()
+        .filter(|object| !object.is_terminating)
+        .map(|object| delete(store, object));
     for result in join_all(deletions).await {
         note("delete what a deleted object owned", result);
     }

@@ -1,10 +1,10 @@
 //! The scheduler: pods without a node get one.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use futures::future::{join_all, ready};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::yield_now;
 
 use super::event_record::{self, Record};
@@ -15,6 +15,7 @@ use crate::server::kinds::namespace::NAMESPACES;
 use crate::server::kinds::node::NODES;
 use crate::server::kinds::pod::PODS;
 use crate::server::object;
+use crate::server::pick::Fields;
 use crate::server::rest::bind;
 use crate::server::status::ApiError;
 use crate::server::store::{Change, EventKind, Store, StoredObject};
@@ -120,11 +121,26 @@ fn see_pod(placement: &mut Placement, pod: &StoredObject) {
     let finished = matches!(pod.field("status.phase"), "Succeeded" | "Failed");
     match pod.field("spec.nodeName") {
         _ if finished => placement.pod_gone(&pod.key),
-        "" => placement.pod_pending(&pod.key, &pod.value()),
+        "" if pod.field("spec.schedulerName") != COMPONENT => placement.pod_gone(&pod.key),
+        "" => placement.pod_pending(&pod.key, &read(pod)),
         // What a pod needs does not change, and reading it costs.
         node if placement.knows(&pod.key, node, pod.labels()) => {}
-        node => placement.pod_placed(&pod.key, node, Needs::of(&pod.value())),
+        node => placement.pod_placed(&pod.key, node, Needs::of(&read(pod))),
     }
+}
+
+/// As much of a pod as placing it takes: half of the text is about who set which field.
+fn read(pod: &StoredObject) -> Value {
+    const READ: [&str; 6] = [
+        "/metadata/name",
+        "/metadata/namespace",
+        "/metadata/labels",
+        "/metadata/deletionTimestamp",
+        "/spec",
+        "/status/phase",
+    ];
+    static FIELDS: LazyLock<Fields> = LazyLock::new(|| Fields::at(READ));
+    pod.pick(&FIELDS)
 }
 
 /// The pod's key if the decision could not be carried out.
@@ -173,14 +189,12 @@ async fn report_unfit(store: &Store, key: &Arc<str>, message: String) {
             let pod = view.get(&key).ok_or_else(|| gone(&key))?;
             let mut value = pod.value();
             let now = object::timestamp(Timestamp::now());
-            object::set_condition(&mut value, condition, &now);
-            Ok(if value == pod.value() {
-                Change::Keep(pod)
-            } else {
-                Change::Put {
+            Ok(match object::set_condition(&mut value, condition, &now) {
+                false => Change::Keep(pod),
+                true => Change::Put {
                     resource: &PODS,
                     value,
-                }
+                },
             })
         })
         .await;

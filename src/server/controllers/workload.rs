@@ -191,7 +191,7 @@ impl Known {
         };
         let value = object.value();
         let selector = LabelSelector::of(&value["spec"]["selector"]);
-        let Some(selector) = selector.filter(|_| !object::is_terminating(&value)) else {
+        let Some(selector) = selector.filter(|_| !object.is_terminating) else {
             return Outcome::default();
         };
         let claims = self
@@ -242,7 +242,7 @@ async fn claim(
             note("release an object", released.await);
             None
         }
-        (None, true) if !object::is_terminating(&candidate.value()) => {
+        (None, true) if !candidate.is_terminating => {
             let (reference, uid) = (owner_reference(workload), workload.uid.clone());
             let adopted = write::update(store, &candidate, move |value| {
                 let owners = object::metadata(value)

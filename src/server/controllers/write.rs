@@ -52,7 +52,7 @@ pub async fn create_owned(
     store
         .write(move |view| {
             let owner = view.get(&key).filter(|now| now.uid == uid);
-            match owner.filter(|now| !object::is_terminating(&now.value())) {
+            match owner.filter(|now| !now.is_terminating) {
                 Some(_) => admit(resource, value, view),
                 None => Err(ApiError::not_found(kind, &key)),
             }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use super::probe_validation::{self, PORT_MESSAGE};
-use super::{names, volume_validation};
+use super::{names, resources, volume_validation};
 use crate::server::object::{list, text};
 use crate::server::status::Cause;
 
@@ -25,6 +25,7 @@ pub fn containers(pod: &Value, causes: &mut Vec<Cause>) {
             probe_validation::probes(container, &path, causes);
             probe_validation::hooks(container, &path, causes);
             policies(container, &path, causes);
+            resources::validate(container, &path, causes);
             security(container, &path, causes);
             restarts(container, kind == "initContainers", &path, causes);
         }

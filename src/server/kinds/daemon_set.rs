@@ -21,7 +21,12 @@ pub static DAEMON_SETS: Resource = Resource {
     subresources: &[Subresource::Status],
     fields: &[],
     strategy: Strategy {
-        unknown_fields: super::unknown_fields::<k8s_openapi::api::apps::v1::DaemonSet>,
+        unknown_fields: |object| {
+            super::unknown_fields_around::<k8s_openapi::api::apps::v1::DaemonSet>(
+                object,
+                "/spec/template/spec",
+            )
+        },
         check_name: names::subdomain,
         tracks_generation: true,
         default: fill,

@@ -22,7 +22,12 @@ pub static DEPLOYMENTS: Resource = Resource {
     subresources: &[Subresource::Scale, Subresource::Status],
     fields: &[],
     strategy: Strategy {
-        unknown_fields: super::unknown_fields::<k8s_openapi::api::apps::v1::Deployment>,
+        unknown_fields: |object| {
+            super::unknown_fields_around::<k8s_openapi::api::apps::v1::Deployment>(
+                object,
+                "/spec/template/spec",
+            )
+        },
         check_name: names::subdomain,
         tracks_generation: true,
         default: fill,

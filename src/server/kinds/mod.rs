@@ -20,6 +20,7 @@ mod pod_defaults;
 mod pod_validation;
 mod probe_validation;
 pub mod replica_set;
+mod resources;
 pub mod review;
 pub mod service;
 pub mod service_account;
@@ -65,6 +66,16 @@ fn unknown_fields<T: DeserializeOwned>(object: &Value) -> Result<Vec<UnknownFiel
     })
     .map(|_| unknown)
     .map_err(|error| error.to_string())
+}
+
+/// As [`unknown_fields`], for a kind with a pod's spec at `pointer`, whose quantities must be some.
+fn unknown_fields_around<T: DeserializeOwned>(
+    object: &Value,
+    pointer: &str,
+) -> Result<Vec<UnknownField>, String> {
+    let unknown = unknown_fields::<T>(object)?;
+    resources::read(object.pointer(pointer))?;
+    Ok(unknown)
 }
 
 /// The path as Kubernetes writes it, and as a JSON pointer.

@@ -44,12 +44,18 @@ pub static PODS: Resource = Resource {
             label: "spec.restartPolicy",
             pointer: "/spec/restartPolicy",
         },
+        SelectableField {
+            label: "spec.schedulerName",
+            pointer: "/spec/schedulerName",
+        },
     ],
     strategy: Strategy {
-        unknown_fields: super::unknown_fields::<k8s_openapi::api::core::v1::Pod>,
+        unknown_fields: |pod| {
+            super::unknown_fields_around::<k8s_openapi::api::core::v1::Pod>(pod, "/spec")
+        },
         check_name: names::subdomain,
         tracks_generation: true,
-        default: pod_defaults::fill,
+        default: pod_defaults::fill_pod,
         prepare_create,
         prepare_update: super::keep_update,
         validate: pod_validation::validate,

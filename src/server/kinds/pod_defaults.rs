@@ -2,8 +2,17 @@
 
 use serde_json::{Map, Value, json};
 
+use super::resources;
 use crate::server::object::{self, default};
+use crate::server::quantity;
 
+/// What is filled in in a pod.
+pub fn fill_pod(pod: &mut Value) {
+    fill(pod);
+    resources::request_limits(object::map(pod, "spec"));
+}
+
+/// What is filled in in a pod and in a template for some.
 pub fn fill(pod: &mut Value) {
     let spec = object::map(pod, "spec");
     default(spec, "restartPolicy", "Always");
@@ -31,6 +40,7 @@ pub fn fill(pod: &mut Value) {
     {
         fill_volume(volume);
     }
+    resources::canonicalize(spec);
     tolerate_failing_nodes(spec);
 }
 
@@ -176,7 +186,9 @@ pub fn qos_class(pod: &Value) -> &'static str {
             let limit = container.pointer(&format!("/resources/limits/{resource}"));
             let request = container.pointer(&format!("/resources/requests/{resource}"));
             any |= limit.is_some() || request.is_some();
-            guaranteed &= limit.is_some() && request.is_none_or(|request| Some(request) == limit);
+            let limit = limit.and_then(quantity::of);
+            guaranteed &=
+                limit.is_some() && request.is_none_or(|request| quantity::of(request) == limit);
         }
     }
     match (any, guaranteed) {

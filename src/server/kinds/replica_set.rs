@@ -20,7 +20,12 @@ pub static REPLICA_SETS: Resource = Resource {
     subresources: &[Subresource::Scale, Subresource::Status],
     fields: &[],
     strategy: Strategy {
-        unknown_fields: super::unknown_fields::<k8s_openapi::api::apps::v1::ReplicaSet>,
+        unknown_fields: |object| {
+            super::unknown_fields_around::<k8s_openapi::api::apps::v1::ReplicaSet>(
+                object,
+                "/spec/template/spec",
+            )
+        },
         check_name: names::subdomain,
         tracks_generation: true,
         default: fill,

@@ -56,11 +56,9 @@ pub fn fill(spec: &mut Map<String, Value>) {
     };
     let mut families = texts("ipFamilies");
     let addresses = texts("clusterIPs");
-    for address in addresses.iter().skip(families.len()) {
-        if let Ok(address) = address.parse::<IpAddr>() {
-            families.push(name(Family::of(address)).to_owned());
-        }
-    }
+    let parsed: Result<Vec<IpAddr>, _> = addresses.iter().map(|text| text.parse()).collect();
+    let unnamed = parsed.unwrap_or_default().into_iter().skip(families.len());
+    families.extend(unnamed.map(|address| name(Family::of(address)).to_owned()));
     let selects = spec.get("selector").and_then(Value::as_object);
     let headless = addresses.first().is_some_and(|first| first == "None");
     // What somebody else puts behind a service may be of any family.
@@ -256,6 +254,11 @@ mod tests {
             (json!({}), SINGLE, json!(["IPv4"])),
             (json!({"ipFamilies": ["IPv6"]}), SINGLE, json!(["IPv6"])),
             (json!({"clusterIPs": ["fd00::1"]}), SINGLE, json!(["IPv6"])),
+            (
+                json!({"clusterIPs": ["x", "fd00::1"]}),
+                SINGLE,
+                json!(["IPv4"]),
+            ),
             (
                 json!({"ipFamilyPolicy": prefer}),
                 prefer,

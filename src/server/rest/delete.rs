@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use hyper::body::Incoming;
-use hyper::{Request, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use crate::server::object;
 use crate::server::request::Options;
 use crate::server::resource::{Resource, Subresource};
 use crate::server::selector::Selector;
-use crate::server::status::ApiError;
+use crate::server::status::{ApiError, Cause};
 use crate::server::store::{Change, StoredObject, View};
 
 /// A human life. Kubernetes has no limit, and dates that nobody can read.
@@ -35,6 +35,16 @@ pub enum Propagation {
 }
 
 impl Propagation {
+    fn named(name: &str) -> Result<Propagation, ApiError> {
+        serde_json::from_value(name.into()).map_err(|_| {
+            wrong(Cause::unsupported(
+                "propagationPolicy",
+                name,
+                &["Foreground", "Background", "Orphan", "nil"],
+            ))
+        })
+    }
+
     /// What the owner carries until the policy is carried out.
     pub fn finalizer(self) -> Option<&'static str> {
         match self {
@@ -53,6 +63,7 @@ pub struct DeleteOptions {
     pub preconditions: Preconditions,
     pub dry_run: Vec<String>,
     /// `None`: as an earlier deletion said, or else in the background.
+    #[serde(skip)]
     pub propagation_policy: Option<Propagation>,
     /// The old way to say `Orphan`.
     pub orphan_dependents: Option<bool>,
@@ -145,6 +156,9 @@ impl DeleteOptions {
 
     /// `given` is the body, `Null` without one.
     pub(super) fn of(given: Value, query: &Options) -> Result<Self, ApiError> {
+        let asked = given.get("propagationPolicy").and_then(Value::as_str);
+        let policy = asked.or(query.propagation_policy.as_deref());
+        let policy = policy.map(Propagation::named).transpose()?;
         let mut options = match given {
             Value::Null => DeleteOptions::default(),
             given => serde_json::from_value(given).map_err(|error| {
@@ -152,22 +166,25 @@ impl DeleteOptions {
             })?,
         };
         options.grace_period_seconds = options.grace_period_seconds.or(query.grace_period_seconds);
+        options.propagation_policy = policy;
+        if options.dry_run.iter().any(|one| one != "All") {
+            let each: Vec<String> = options
+                .dry_run
+                .iter()
+                .map(|one| format!("{one:?}"))
+                .collect();
+            let shown = format!("[]string{{{}}}", each.join(", "));
+            return Err(wrong(Cause::unsupported_shown("dryRun", &shown, &["All"])));
+        }
         if query.dry_run {
             options.dry_run = vec!["All".into()];
         }
-        if let (None, Some(policy)) = (options.propagation_policy, &query.propagation_policy) {
-            let policy = serde_json::from_value(policy.as_str().into()).map_err(|_| {
-                ApiError::BadRequest(format!(
-                    "invalid propagationPolicy {policy:?}: supported values: \"Foreground\", \
-                     \"Background\", \"Orphan\""
-                ))
-            })?;
-            options.propagation_policy = Some(policy);
-        }
-        match (options.orphan_dependents, options.propagation_policy) {
-            (Some(_), Some(_)) => Err(ApiError::BadRequest(
-                "orphanDependents and deletionPropagation cannot be both set".into(),
-            )),
+        match (options.orphan_dependents, policy) {
+            (Some(_), Some(policy)) => Err(wrong(Cause::invalid(
+                "propagationPolicy",
+                &format!("{policy:?}").into(),
+                "orphanDependents and deletionPropagation cannot be both set",
+            ))),
             (Some(orphans), None) => {
                 let policy = match orphans {
                     true => Propagation::Orphan,
@@ -187,6 +204,10 @@ impl DeleteOptions {
             ..DeleteOptions::default()
         }
     }
+}
+
+fn wrong(cause: Cause) -> ApiError {
+    ApiError::options(&Method::DELETE, cause)
 }
 
 /// Whether something other than time keeps a deleted object.

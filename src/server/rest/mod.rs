@@ -7,6 +7,9 @@ mod create;
 mod delete;
 mod events;
 mod eviction;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
+mod list_options;
 mod negotiate;
 mod page;
 mod patch;
@@ -105,7 +108,8 @@ impl Api {
         request: Request<Incoming>,
         labels: &mut Labels,
     ) -> Answer {
-        let mut options = Options::parse(request.uri().query().unwrap_or(""))?;
+        let mut options = Options::parse(request.uri().query().unwrap_or(""))
+            .map_err(|unfit| unfit.error(request.method()))?;
         let target = Target::parse(request.method(), request.uri().path(), &options)?;
         let caller = authorize::impersonated(sender, request.headers(), &self.store)?;
         let caller = caller.as_ref();

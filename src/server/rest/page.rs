@@ -149,31 +149,17 @@ impl Page {
     }
 }
 
-/// What `resourceVersion`, `resourceVersionMatch`, `limit` and `continue` mean together.
+/// What `resourceVersion`, `resourceVersionMatch`, `limit` and `continue` mean together. The second has
+/// been [checked](super::list_options).
 fn moment(options: &Options, token: Option<&Token>) -> Result<Moment, ApiError> {
     let version = options.resource_version;
-    let refused = |why: &str| Err(ApiError::BadRequest(why.into()));
     match (token, options.version_match) {
-        (Some(_), _) if version.is_some_and(|version| version > 0) => {
-            refused("specifying resource version is not allowed when using continue")
-        }
-        (Some(_), Some(_)) => refused(
-            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is \
-             provided",
-        ),
-        (Some(Token { rv: 0, .. }), None) => Ok(Moment::Now),
-        (Some(token), None) => Ok(Moment::Exactly(token.rv)),
-        (None, Some(_)) if version.is_none() => refused(
-            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless \
-             resourceVersion is provided",
-        ),
-        (None, Some(VersionMatch::Exact)) => match version {
-            Some(version) if version > 0 => Ok(Moment::Exactly(version)),
-            _ => refused(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch \"Exact\" is forbidden for \
-                 resourceVersion \"0\"",
-            ),
-        },
+        (Some(_), _) if version.is_some_and(|version| version > 0) => Err(ApiError::BadRequest(
+            "specifying resource version is not allowed when using continue".into(),
+        )),
+        (Some(Token { rv: 0, .. }), _) => Ok(Moment::Now),
+        (Some(token), _) => Ok(Moment::Exactly(token.rv)),
+        (None, Some(VersionMatch::Exact)) => Ok(Moment::Exactly(version.unwrap_or(0))),
         // What clients meant before they could say so.
         (None, None) if options.limit.is_some() => match version {
             Some(version) if version > 0 => Ok(Moment::Exactly(version)),
@@ -225,14 +211,6 @@ mod tests {
         }
         for (query, why) in [
             ("continue=nonsense".into(), "continue key is not valid"),
-            (
-                "resourceVersionMatch=Exact".into(),
-                "unless resourceVersion",
-            ),
-            (
-                "resourceVersion=0&resourceVersionMatch=Exact".into(),
-                "for resourceVersion \"0\"",
-            ),
             (
                 format!("resourceVersion=7&continue={}", token(7)),
                 "not allowed when using continue",

@@ -3,6 +3,8 @@
 //!
 //! A JSON patch is a small program, which [`json`] runs within bounds.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod json;
 mod strategic;
 
@@ -12,7 +14,7 @@ pub use strategic::arrange;
 use std::sync::{Arc, OnceLock};
 
 use hyper::body::Incoming;
-use hyper::{Request, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use serde_json::{Map, Value};
 
 use super::apply::Manager;
@@ -45,20 +47,14 @@ impl Api {
         let body = body::bytes(request).await?;
         if media_type == APPLY {
             if scope.options.field_manager.is_none() {
-                return Err(ApiError::BadRequest(
-                    "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is \
-                     required for apply patch"
-                        .into(),
-                ));
+                let cause = Cause::required("fieldManager", "is required for apply patch");
+                return Err(ApiError::options(&Method::PATCH, cause));
             }
             return self.apply(scope, by, &body).await;
         }
         if scope.options.force {
-            return Err(ApiError::BadRequest(
-                "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified \
-                 for non-apply patch"
-                    .into(),
-            ));
+            let cause = Cause::forbidden("force", "may not be specified for non-apply patch");
+            return Err(ApiError::options(&Method::PATCH, cause));
         }
         let patch = Patch::parse(&media_type, &body)?;
         // The result is checked where it is made, on the store's side.

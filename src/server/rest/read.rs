@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::negotiate::Form;
 use super::page::Page;
-use super::{Answer, Api, Scope, respond};
+use super::{Answer, Api, Scope, list_options, respond};
 use crate::server::object;
 use crate::server::selector::Selector;
 use crate::server::status::ApiError;
@@ -46,6 +46,7 @@ impl Api {
     }
 
     pub(super) fn list(&self, scope: &Scope, form: Form) -> Answer {
+        list_options::check(&scope.options)?;
         let selector = scope.selector()?;
         let resource = scope.resource;
         let page = Page::of(&self.store, scope, &selector)?;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Body;
 use crate::server::discovery::Document;
+use crate::server::object;
 use crate::server::openapi;
 use crate::server::status::ApiError;
 
@@ -19,7 +20,9 @@ pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
 }
 
 pub fn value(status: StatusCode, value: &Value) -> Response<Body> {
-    json(status, value.to_string())
+    let mut text = Vec::new();
+    object::write(value, &mut text);
+    json(status, text)
 }
 
 pub fn error(error: &ApiError) -> Response<Body> {

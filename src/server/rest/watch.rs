@@ -12,11 +12,10 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::negotiate::Form;
-use super::{Answer, Api, Scope, respond};
+use super::{Answer, Api, Scope, list_options, respond};
 use crate::server::metrics::Watching;
 use crate::server::object;
 use crate::server::random;
-use crate::server::request::{Options, VersionMatch};
 use crate::server::resource::Resource;
 use crate::server::selector::Selector;
 use crate::server::status::ApiError;
@@ -37,7 +36,7 @@ impl Api {
         let resource = scope.resource;
         let options = &scope.options;
         let selector = scope.selector()?;
-        check_version_match(options)?;
+        list_options::check(options)?;
         let view = EventView {
             resource,
             shown: match form {
@@ -94,22 +93,6 @@ impl Api {
             _counted: (slot, watching),
         };
         Ok(respond::stream(watch.into_stream()))
-    }
-}
-
-/// The two go together or not at all, as in Kubernetes.
-fn check_version_match(options: &Options) -> Result<(), ApiError> {
-    let refused = |why: &str| Err(ApiError::BadRequest(why.into()));
-    match (options.send_initial_events, options.version_match) {
-        (None, None) | (Some(_), Some(VersionMatch::NotOlderThan)) => Ok(()),
-        (None, Some(_)) => refused(
-            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless \
-             sendInitialEvents is provided",
-        ),
-        (Some(_), _) => refused(
-            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting \
-             resourceVersionMatch to NotOlderThan",
-        ),
     }
 }
 

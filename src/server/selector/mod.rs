@@ -3,6 +3,8 @@
 //! Pure. The grammar and the meaning are those of apimachinery's `labels` and `fields` packages.
 
 mod field;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod label;
 
 pub use field::{FieldSelector, escaped};

@@ -9,7 +9,7 @@ const OBJECTS: TableDefinition<&str, &[u8]> = TableDefinition::new("objects");
 const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
 const REVISION: &str = "revision";
 /// The store keeps every object in memory itself; redb's own cache only has to serve its tree.
-const CACHE_BYTES: usize = 4 << 20;
+const CACHE_BYTES: usize = 2 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -29,6 +29,8 @@ pub enum StoreError {
     Thread { source: std::io::Error },
     #[error("the store's writer panicked")]
     WriterPanicked,
+    #[error("loading the store panicked")]
+    LoaderPanicked,
 }
 
 /// Everything a backend holds.

@@ -20,6 +20,7 @@
 
 mod backend;
 mod feed;
+mod load;
 mod object;
 #[cfg(test)]
 mod tests;
@@ -39,14 +40,15 @@ pub use feed::Feed;
 pub use object::{Event, EventKind, Owner, StoredObject, line};
 pub use writer::View;
 
-use super::authorize::Objects;
+use super::authorize;
 use super::resource::{self, Resource};
 use super::status::ApiError;
+use load::Loader;
 use writer::Job;
 
-/// Events kept for watchers that reconnect, as long as they are not larger than this together.
+/// Events kept for watchers that reconnect, as long as what only they keep is not larger than this.
 const RING: usize = 10_000;
-const RING_BYTES: usize = 32 << 20;
+const RING_BYTES: usize = 8 << 20;
 /// Jobs that may wait for the writer; beyond that, callers wait to enqueue.
 const QUEUE: usize = 1_024;
 
@@ -82,11 +84,14 @@ struct Shared {
     changed: Vec<watch::Sender<u64>>,
 }
 
+/// By key.
+type Objects = BTreeMap<Arc<str>, Arc<StoredObject>>;
+
 struct State {
-    objects: BTreeMap<Arc<str>, Arc<StoredObject>>,
+    objects: Objects,
     revision: u64,
     ring: VecDeque<Arc<Event>>,
-    /// The JSON of the ring's objects.
+    /// The JSON of objects that are kept for the ring alone.
     ring_bytes: usize,
     /// Per resource: the newest revision whose event is no longer in the ring.
     forgotten: Vec<u64>,
@@ -116,11 +121,7 @@ impl Store {
     /// Loads everything from `backend` and starts the writer.
     pub fn open(mut backend: impl Backend + 'static) -> Result<(Store, Writer), StoreError> {
         let loaded = backend.load()?;
-        let mut objects = BTreeMap::new();
-        for (key, json) in loaded.entries {
-            let object = StoredObject::load(&key, json)?;
-            objects.insert(object.key.clone(), Arc::new(object));
-        }
+        let objects = Loader::new().load_all(loaded.entries)?;
         let shared = Arc::new(Shared {
             state: RwLock::new(State {
                 objects,
@@ -238,7 +239,7 @@ impl Store {
     }
 }
 
-impl Objects for Store {
+impl authorize::Objects for Store {
     fn get(&self, key: &str) -> Option<Arc<StoredObject>> {
         self.get(key)
     }
@@ -272,13 +273,13 @@ impl State {
             }
         }
         self.revision = object.revision;
-        self.ring_bytes += object.json.len();
+        self.ring_bytes += event.outdated_bytes();
         self.ring.push_back(event);
         while self.ring.len() > RING || self.ring_bytes > RING_BYTES {
             let Some(old) = self.ring.pop_front() else {
                 break;
             };
-            self.ring_bytes -= old.object.json.len();
+            self.ring_bytes -= old.outdated_bytes();
             self.forgotten[old.object.resource.ordinal()] = old.object.revision;
         }
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use hyper::body::Bytes;
 use serde_json::Value;
 
-use super::StoreError;
 use crate::server::object;
+use crate::server::pick::Fields;
 use crate::server::resource::Resource;
 
 /// One version of one object: the bytes that are sent, and what selectors look at.
@@ -18,6 +18,8 @@ pub struct StoredObject {
     pub uid: Box<str>,
     /// Whose end is this object's end.
     pub owners: Box<[Owner]>,
+    /// It has a deletion timestamp.
+    pub is_terminating: bool,
     labels: Box<[(Box<str>, Box<str>)]>,
     /// In the order of the resource's selectable fields.
     fields: Box<[Box<str>]>,
@@ -41,12 +43,12 @@ impl StoredObject {
 
     /// The object as it is in `value`, stored or not.
     pub fn new(resource: &'static Resource, value: &Value, revision: u64) -> StoredObject {
-        // Boxed: what a growing string has to spare would stay for as long as the object.
-        let json = value.to_string().into_bytes().into_boxed_slice();
+        let mut json = Vec::new();
+        object::write(value, &mut json);
         StoredObject::with_json(resource, value, revision, json.into())
     }
 
-    fn with_json(
+    pub(super) fn with_json(
         resource: &'static Resource,
         value: &Value,
         revision: u64,
@@ -63,6 +65,7 @@ impl StoredObject {
                 .iter()
                 .map(|reference| Owner::resolve(reference, object::namespace(value)))
                 .collect(),
+            is_terminating: object::is_terminating(value),
             labels: object::pairs(value, "/metadata/labels")
                 .map(|(key, value)| (key.into(), value.into()))
                 .collect(),
@@ -74,29 +77,15 @@ impl StoredObject {
         }
     }
 
-    /// What the backend holds under `key`.
-    pub(super) fn load(key: &str, json: Vec<u8>) -> Result<StoredObject, StoreError> {
-        let unreadable = |why: String| StoreError::Unreadable {
-            key: key.to_owned(),
-            why,
-        };
-        let resource =
-            Resource::of_key(key).ok_or_else(|| unreadable("no such resource".into()))?;
-        let value: Value =
-            serde_json::from_slice(&json).map_err(|error| unreadable(error.to_string()))?;
-        let revision = object::text(&value, "/metadata/resourceVersion")
-            .parse()
-            .map_err(|_| unreadable("no resourceVersion".into()))?;
-        Ok(StoredObject::with_json(
-            resource,
-            &value,
-            revision,
-            json.into_boxed_slice().into(),
-        ))
-    }
-
     pub fn value(&self) -> Value {
         serde_json::from_slice(&self.json).expect("the store wrote this JSON itself")
+    }
+
+    /// No more of the object than these fields.
+    pub fn pick(&self, fields: &Fields) -> Value {
+        fields
+            .of(&self.json)
+            .expect("the store wrote this JSON itself")
     }
 
     pub fn namespace(&self) -> &str {
@@ -195,13 +184,28 @@ impl Event {
         previous: Option<Arc<StoredObject>>,
     ) -> Event {
         set_revision(&mut value, revision);
-        let line = line(kind.name(), value.to_string().as_bytes());
-        let json = line.slice(head(kind.name()).len()..line.len() - TAIL.len());
+        let head = head(kind.name());
+        let mut line = Vec::with_capacity(LINE_BYTES);
+        line.extend_from_slice(head.as_bytes());
+        object::write(&value, &mut line);
+        line.extend_from_slice(TAIL);
+        // A copy of the right size: what is cut off a larger piece stays in pieces.
+        let line = Bytes::copy_from_slice(&line);
+        let json = line.slice(head.len()..line.len() - TAIL.len());
         Event {
             kind,
             object: Arc::new(StoredObject::with_json(resource, &value, revision, json)),
             previous,
             line,
+        }
+    }
+
+    /// The JSON that this write made outdated: that of the version before, and a deletion's own.
+    pub fn outdated_bytes(&self) -> usize {
+        let previous = self.previous.as_ref().map_or(0, |old| old.json.len());
+        match self.kind {
+            EventKind::Deleted => previous + self.object.json.len(),
+            EventKind::Added | EventKind::Modified => previous,
         }
     }
 
@@ -217,6 +221,8 @@ impl Event {
 }
 
 const TAIL: &[u8] = b"}\n";
+/// Most are shorter.
+const LINE_BYTES: usize = 8 << 10;
 
 fn head(kind: &str) -> String {
     format!(r#"{{"type":"{kind}","object":"#)

@@ -7,6 +7,8 @@
 
 mod digest;
 mod docker;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod layer;
 mod oci;
 mod packed;

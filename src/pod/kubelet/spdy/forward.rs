@@ -24,6 +24,8 @@ use crate::pod::kubelet::{container, websocket};
 
 /// Streams that a client may have open.
 const MAX_STREAMS: usize = 2_048;
+/// Of a `requestID`. Clients count.
+const MAX_ID_BYTES: usize = 64;
 const REFUSED_STREAM: u32 = 3;
 const BLOCK_BYTES: usize = 32 << 10;
 
@@ -63,7 +65,7 @@ pub async fn forward_tunnelled(connection: Upgraded, dir: &Path) {
     );
 }
 
-async fn serve(io: impl AsyncRead + AsyncWrite, dir: &Path) {
+pub(super) async fn serve(io: impl AsyncRead + AsyncWrite, dir: &Path) {
     let (from, to) = split(io);
     let (frames, outgoing) = mpsc::channel(1);
     let (requests, accepted) = mpsc::channel(1);
@@ -227,7 +229,7 @@ impl Listener {
         self.streams.retain(|_, open| !open.over.is_cancelled());
         let port = header(headers, "port").and_then(|port| port.parse::<u16>().ok());
         let kind = header(headers, "streamtype");
-        let id = header(headers, "requestid");
+        let id = header(headers, "requestid").filter(|id| id.len() <= MAX_ID_BYTES);
         let (Some(port @ 1..), Some(kind), Some(id)) = (port, kind, id) else {
             return self.refuse(stream).await;
         };

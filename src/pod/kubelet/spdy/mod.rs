@@ -9,6 +9,8 @@
 mod connection;
 mod forward;
 mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod headers;
 mod remote;
 

@@ -8,7 +8,6 @@ mod affinity;
 mod needs;
 mod neighbours;
 mod node;
-mod quantity;
 mod spread;
 pub mod taint;
 #[cfg(test)]
@@ -16,7 +15,7 @@ mod tests;
 mod wishes;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -44,10 +43,17 @@ pub struct Placement {
     opinionated: BTreeSet<Arc<str>>,
     /// By node name, also of nodes that are not known (yet).
     usage: HashMap<String, Usage>,
-    pending: BTreeMap<Arc<str>, Needs>,
+    pending: HashMap<Arc<str>, Arc<Needs>>,
+    /// Pending pods to decide about.
+    open: BTreeSet<Arc<str>>,
     /// Pending pods that fitted nowhere the last time.
     unfit: BTreeSet<Arc<str>>,
+    /// The latest needs: pods of one template share theirs.
+    latest: VecDeque<Arc<Needs>>,
 }
+
+/// Needs that a pod's are compared with.
+const LATEST: usize = 128;
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -62,19 +68,19 @@ impl Placement {
         // Heartbeats change nothing here and must not cost a look at every pending pod.
         if self.nodes.get(&node.name) != Some(&node) {
             self.nodes.insert(node.name.clone(), node);
-            self.unfit.clear();
+            self.retry_all();
         }
     }
 
     pub fn node_gone(&mut self, name: &str) {
         if self.nodes.remove(name).is_some() {
-            self.unfit.clear();
+            self.retry_all();
         }
     }
 
     pub fn forget_nodes(&mut self) {
         self.nodes.clear();
-        self.unfit.clear();
+        self.retry_all();
     }
 
     /// A namespace is as given; terms of affinity may select it.
@@ -97,6 +103,7 @@ impl Placement {
         self.opinionated.clear();
         self.usage.clear();
         self.pending.clear();
+        self.open.clear();
         self.unfit.clear();
     }
 
@@ -117,9 +124,13 @@ impl Placement {
 
     /// A pod occupies a node.
     pub fn pod_placed(&mut self, key: &Arc<str>, node: &str, needs: Needs) {
+        let needs = self.share(needs);
+        self.place(key, node, needs);
+    }
+
+    fn place(&mut self, key: &Arc<str>, node: &str, needs: Arc<Needs>) {
         self.pod_left(key);
-        self.pending.remove(key);
-        self.unfit.remove(key);
+        self.not_pending(key);
         self.usage.entry(node.to_owned()).or_default().add(&needs);
         if !needs.apart.is_empty() {
             self.loners.insert(key.clone());
@@ -140,22 +151,44 @@ impl Placement {
             return self.pod_gone(key);
         }
         self.pod_left(key);
-        let needs = Needs::of(pod);
+        let needs = self.share(Needs::of(pod));
         // What is only said about it, that it fits nowhere among others, is no change.
         if self.pending.get(key) != Some(&needs) {
             self.unfit.remove(key);
+            self.open.insert(key.clone());
             self.pending.insert(key.clone(), needs);
         }
     }
 
     /// A pod is gone, or done with its node.
     pub fn pod_gone(&mut self, key: &Arc<str>) {
-        self.pending.remove(key);
-        self.unfit.remove(key);
+        self.not_pending(key);
         if self.pod_left(key) {
             // It may have made room.
-            self.unfit.clear();
+            self.retry_all();
         }
+    }
+
+    fn share(&mut self, needs: Needs) -> Arc<Needs> {
+        if let Some(same) = self.latest.iter().find(|one| ***one == needs) {
+            return same.clone();
+        }
+        if self.latest.len() == LATEST {
+            self.latest.pop_front();
+        }
+        let needs = Arc::new(needs);
+        self.latest.push_back(needs.clone());
+        needs
+    }
+
+    fn not_pending(&mut self, key: &Arc<str>) {
+        self.pending.remove(key);
+        self.open.remove(key);
+        self.unfit.remove(key);
+    }
+
+    fn retry_all(&mut self) {
+        self.open.append(&mut self.unfit);
     }
 
     fn pod_left(&mut self, key: &Arc<str>) -> bool {
@@ -175,40 +208,39 @@ impl Placement {
 
     /// Pods that want to be near others, or evenly spread, have another chance when others come.
     fn retry_choosy(&mut self) {
-        let pending = &self.pending;
+        let (pending, open) = (&self.pending, &mut self.open);
         self.unfit.retain(|key| {
             let needs = pending.get(key);
-            needs.is_some_and(|needs| needs.near.is_empty() && needs.spread.is_empty())
+            let choosy =
+                needs.is_some_and(|needs| !needs.near.is_empty() || !needs.spread.is_empty());
+            if choosy {
+                open.insert(key.clone());
+            }
+            !choosy
         });
     }
 
     /// Whether there is anything to decide.
     pub fn has_open(&self) -> bool {
-        self.pending.len() > self.unfit.len()
+        !self.open.is_empty()
     }
 
     /// Decides up to `limit` pods. A pod that is bound here counts on its node from now on; call
     /// [`Placement::pod_pending`] or [`Placement::pod_gone`] where that did not come true.
     pub fn decide(&mut self, limit: usize) -> Vec<Decision> {
-        let open: Vec<Arc<str>> = self
-            .pending
-            .keys()
-            .filter(|key| !self.unfit.contains(*key))
-            .take(limit)
-            .cloned()
-            .collect();
+        let open: Vec<Arc<str>> = self.open.iter().take(limit).cloned().collect();
         let mut decisions = Vec::new();
         for pod in open {
-            let Some(needs) = self.pending.get(&pod) else {
+            let Some(needs) = self.pending.get(&pod).cloned() else {
                 continue;
             };
-            decisions.push(match self.best(needs) {
+            decisions.push(match self.best(&needs) {
                 Ok(node) => {
-                    let needs = needs.clone();
-                    self.pod_placed(&pod, &node, needs);
+                    self.place(&pod, &node, needs);
                     Decision::Bind { pod, node }
                 }
                 Err(message) => {
+                    self.open.remove(&pod);
                     self.unfit.insert(pod.clone());
                     Decision::Unfit { pod, message }
                 }

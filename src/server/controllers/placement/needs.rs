@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::affinity::{Labels, NodeTerm, PodTerm, labels, named_nodes};
-use super::quantity;
 use super::spread::Spread;
 use super::taint::Toleration;
 use super::wishes::Wishes;
 use crate::server::object;
+use crate::server::quantity;
 
 /// What is counted for pods whether their containers ask for it or not.
 pub const NATIVE: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];

@@ -11,7 +11,7 @@ use super::node::{Node, Refusal};
 /// A pod on a node.
 pub struct Placed {
     pub node: String,
-    pub needs: Needs,
+    pub needs: Arc<Needs>,
 }
 
 /// Parts of the cluster, by topology key and value.

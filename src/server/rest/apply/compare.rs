@@ -33,7 +33,7 @@ impl Difference {
                 })
             }
             _ => {
-                let mut removed = Fields::of(old, shape);
+                let mut removed = gone(Fields::of(old, shape));
                 let changed = Fields::of(new, shape);
                 removed.subtract(&changed);
                 Difference { changed, removed }
@@ -63,10 +63,19 @@ impl Difference {
         }
         for (branch, value) in old.iter().filter(|(branch, _)| !new.contains_key(*branch)) {
             let fields = Fields::of(value, shape(branch));
-            difference.removed.insert(branch, came(fields, branch));
+            difference.removed.insert(branch, gone(fields));
         }
         difference
     }
+}
+
+/// With everything that the fields stood in: somebody may own that as an empty one.
+fn gone(mut fields: Fields) -> Fields {
+    fields.member = true;
+    for below in fields.below.values_mut() {
+        *below = gone(std::mem::take(below));
+    }
+    fields
 }
 
 /// An element is a field besides its own fields.

@@ -5,7 +5,7 @@
 //! field, whatever is in it. An object is in the set only through its fields, unless it has none; an
 //! element of a list is in it besides its fields.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -98,6 +98,28 @@ impl Shape {
     }
 }
 
+/// Where a list has an element twice, and which: `.spec.ports: … [port=80,protocol="TCP"]`.
+pub fn duplicate(value: &Value, shape: Shape) -> Option<String> {
+    match value {
+        Value::Object(map) if !shape.of.atomic => map.iter().find_map(|(name, value)| {
+            let below = duplicate(value, shape.field(name))?;
+            Some(format!(".{name}{below}"))
+        }),
+        Value::Array(list) => {
+            let mut known = BTreeSet::new();
+            list.iter().find_map(|element| {
+                let id = shape.identity(element)?;
+                let spelt = spell(&id);
+                match known.insert(id) {
+                    false => Some(format!(": duplicate entries for key {spelt}")),
+                    true => Some(spelt + &duplicate(element, shape.element())?),
+                }
+            })
+        }
+        _ => None,
+    }
+}
+
 impl Fields {
     fn leaf() -> Fields {
         Fields {
@@ -115,7 +137,7 @@ impl Fields {
                 below: map
                     .iter()
                     .map(|(name, value)| {
-                        (format!("f:{name}"), Fields::of(value, shape.field(name)))
+                        (["f:", name].concat(), Fields::of(value, shape.field(name)))
                     })
                     .collect(),
             },
@@ -209,13 +231,14 @@ impl Fields {
         }
     }
 
-    pub fn encode(&self) -> Value {
-        let mut map = Map::new();
-        if self.member && !self.below.is_empty() {
+    pub fn encode(self) -> Value {
+        let itself = self.member && !self.below.is_empty();
+        let mut map = Map::with_capacity(usize::from(itself) + self.below.len());
+        if itself {
             map.insert(".".into(), Value::Object(Map::new()));
         }
-        for (branch, fields) in &self.below {
-            map.insert(branch.clone(), fields.encode());
+        for (branch, fields) in self.below {
+            map.insert(branch, fields.encode());
         }
         Value::Object(map)
     }

@@ -105,15 +105,16 @@ impl Entry {
         (!entry.fields.is_empty()).then_some(entry)
     }
 
-    fn encode(&self) -> Value {
+    fn encode(self) -> Value {
         let mut json = json!({
             "manager": self.manager.name,
             "operation": self.manager.operation.name(),
             "apiVersion": self.manager.api_version,
             "time": self.time,
             "fieldsType": "FieldsV1",
-            "fieldsV1": self.fields.encode(),
         });
+        // The macro would copy it.
+        json["fieldsV1"] = self.fields.encode();
         if !self.manager.subresource.is_empty() {
             json["subresource"] = self.manager.subresource.as_str().into();
         }
@@ -132,14 +133,14 @@ impl Managers {
         Managers(entries.iter().filter_map(Entry::decode).collect())
     }
 
-    pub fn store(&self, object: &mut Value) {
+    pub fn store(self, object: &mut Value) {
         let metadata = object::metadata(object);
         match self.0.is_empty() {
             true => {
                 metadata.shift_remove("managedFields");
             }
             false => {
-                let entries = self.0.iter().map(Entry::encode).collect();
+                let entries = self.0.into_iter().map(Entry::encode).collect();
                 metadata.insert("managedFields".into(), Value::Array(entries));
             }
         }

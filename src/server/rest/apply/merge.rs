@@ -57,11 +57,12 @@ fn merge_lists(live: Vec<Value>, config: &[Value], shape: Shape) -> Vec<Value> {
 }
 
 /// Takes the fields `gone` out of `value`, but for those in `kept` and what they stand in. Whatever
-/// becomes empty by that goes too: `None` if it is all.
+/// becomes empty by that goes too, unless it is in `kept` itself: `None` if it is all.
 pub fn remove(value: Value, gone: &Fields, kept: Option<&Fields>, shape: Shape) -> Option<Value> {
     if gone.member && kept.is_none_or(Fields::is_empty) {
         return None;
     }
+    let may_be_empty = kept.is_some_and(|kept| kept.member);
     let inner = |branch: &str, value: Value, shape: Shape| match gone.below.get(branch) {
         Some(gone) => remove(
             value,
@@ -80,14 +81,14 @@ pub fn remove(value: Value, gone: &Fields, kept: Option<&Fields>, shape: Shape) 
                     Some((name.clone(), value))
                 })
                 .collect();
-            (!left.is_empty()).then_some(Value::Object(left))
+            (may_be_empty || !left.is_empty()).then_some(Value::Object(left))
         }
         (Parts::Elements(elements), _) => {
             let left: Vec<Value> = elements
                 .into_iter()
                 .filter_map(|(id, element)| inner(&id, element.clone(), shape.element()))
                 .collect();
-            (!left.is_empty()).then_some(Value::Array(left))
+            (may_be_empty || !left.is_empty()).then_some(Value::Array(left))
         }
         _ => Some(value),
     }

@@ -15,6 +15,8 @@
 
 mod compare;
 mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod last_applied;
 mod managers;
 mod merge;
@@ -51,9 +53,19 @@ impl Application<'_> {
     /// The object after this on top of `live`, which is null where there is none yet.
     ///
     /// # Errors
-    /// `ApplyConflict` where it would change fields that others own.
+    /// `ApplyConflict` where it would change fields that others own; `BadRequest` where what is
+    /// applied has an element of a list twice.
     pub fn onto(&self, live: Value) -> Result<Value, ApiError> {
         let shape = Shape::object(Type::of(self.resource));
+        if let Some(what) = fields::duplicate(self.config, shape) {
+            return Err(ApiError::BadRequest(format!(
+                "failed to create typed patch object ({}/{}; {}, Kind={}): {what}",
+                object::namespace(self.config),
+                object::name(self.config),
+                self.resource.api_version(),
+                self.resource.kind,
+            )));
+        }
         let mut managers = Managers::of(&live);
         let says = self.says(shape);
         let said = managers.fields_of(self.by);

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 pub struct Given {
@@ -36,6 +37,9 @@ impl<'de> Deserialize<'de> for Given {
         })
     }
 }
+
+/// No more fields than this are named, as in Kubernetes: nobody reads them all.
+pub const MOST_NAMED: usize = 100;
 
 /// From the inside out: a path is made on the way back up, and so costs nothing where no field is
 /// given twice.
@@ -140,10 +144,17 @@ impl<'de> Visitor<'de> for Reader<'_> {
             for path in &mut self.doubled[before..] {
                 path.push(Step::Key(key.clone()));
             }
-            if values.contains_key(&key) {
-                self.doubled.push(vec![Step::Key(key.clone())]);
+            match values.entry(key) {
+                Entry::Vacant(place) => {
+                    place.insert(value);
+                }
+                Entry::Occupied(mut place) => {
+                    if self.doubled.len() < MOST_NAMED {
+                        self.doubled.push(vec![Step::Key(place.key().clone())]);
+                    }
+                    place.insert(value);
+                }
             }
-            values.insert(key, value);
         }
         Ok(Value::Object(values))
     }

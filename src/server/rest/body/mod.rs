@@ -2,6 +2,8 @@
 
 mod given;
 
+use std::collections::{HashMap, HashSet};
+
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, header};
@@ -10,7 +12,7 @@ use serde_json::Value;
 pub use given::Given;
 
 use super::protobuf::{self, Field};
-use crate::server::kinds::event;
+use crate::server::kinds::{UnknownField, event};
 use crate::server::object;
 use crate::server::request::FieldValidation;
 use crate::server::resource::Resource;
@@ -197,26 +199,56 @@ pub fn check(
     let doubled = doubled
         .iter()
         .map(|path| format!("duplicate field {path:?}"));
-    let messages: Vec<String> = doubled
-        .chain(
-            unknown
-                .iter()
-                .map(|field| format!("unknown field {:?}", field.path)),
-        )
-        .collect();
+    let named = unknown.iter().take(given::MOST_NAMED);
+    let named = named.map(|field| format!("unknown field {:?}", field.path));
+    let messages: Vec<String> = doubled.chain(named).collect();
     if validation == FieldValidation::Strict && !messages.is_empty() {
         return Err(format!("strict decoding error: {}", messages.join(", ")));
     }
-    for field in &unknown {
-        if let Some(parent) = value
-            .pointer_mut(&field.parent)
-            .and_then(Value::as_object_mut)
-        {
-            parent.shift_remove(&field.key);
-        }
-    }
+    remove(value, &unknown);
     Ok(match validation {
-        FieldValidation::Warn => messages,
+        FieldValidation::Warn => bounded(messages),
         FieldValidation::Ignore | FieldValidation::Strict => Vec::new(),
     })
+}
+
+/// Takes fields away, those of one object at once: there may be many.
+fn remove(value: &mut Value, fields: &[UnknownField]) {
+    let mut by_parent: HashMap<&str, HashSet<&str>> = HashMap::new();
+    for field in fields {
+        by_parent
+            .entry(&field.parent)
+            .or_default()
+            .insert(&field.key);
+    }
+    for (parent, keys) in by_parent {
+        if let Some(parent) = value.pointer_mut(parent).and_then(Value::as_object_mut) {
+            parent.retain(|key, _| !keys.contains(key.as_str()));
+        }
+    }
+}
+
+/// As many warnings as headers can carry, by kube-apiserver's measure; and fewer than the hundred headers
+/// that clients of hyper take.
+fn bounded(messages: Vec<String>) -> Vec<String> {
+    const MOST: usize = 64;
+    const EACH: usize = 256;
+    const TOGETHER: usize = 4096;
+    let mut left = TOGETHER;
+    let cut =
+        messages
+            .into_iter()
+            .take(MOST)
+            .map(|message| match message.char_indices().nth(EACH) {
+                Some((end, _)) => message[..end].to_owned(),
+                None => message,
+            });
+    cut.take_while(|message| match left.checked_sub(message.len()) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    })
+    .collect()
 }

@@ -35,7 +35,10 @@ pub fn merge_keyed(
     }
     let mut named = Vec::with_capacity(parsed.len());
     for (directive, element) in parsed {
-        let id = element.get(key).map(Value::to_string).ok_or_else(|| {
+        let is_value =
+            |id: &&Value| !matches!(id, Value::Null | Value::Array(_) | Value::Object(_));
+        let id = element.get(key).filter(is_value);
+        let id = id.map(Value::to_string).ok_or_else(|| {
             format!("an element of the patch has no {key:?}, the key of its list")
         })?;
         if directive == Directive::Delete {

@@ -288,6 +288,10 @@ fn what_makes_no_sense_is_said() {
             "an element of the patch has no \"name\", the key of its list",
         ),
         (
+            json!({"spec": {"containers": [{"name": {"$patch": "delete"}, "image": "x"}]}}),
+            "an element of the patch has no \"name\", the key of its list",
+        ),
+        (
             json!({"spec": {"containers": ["a"]}}),
             "\"a\" is no element of a list of objects",
         ),

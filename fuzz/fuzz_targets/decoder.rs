@@ -1,0 +1,10 @@
+//! Objects that clients create.
+#![no_main]
+
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+
+fuzz_target!(|input: &[u8]| podnet::fuzzing::decoder(input));
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    podnet_fuzz::mutate(data, size, max_size, seed)
+});

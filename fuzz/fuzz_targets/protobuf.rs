@@ -1,0 +1,6 @@
+//! Objects in Kubernetes' protobuf encoding.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| podnet::fuzzing::protobuf(input));

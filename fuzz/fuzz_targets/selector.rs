@@ -1,0 +1,6 @@
+//! Label and field selectors.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| podnet::fuzzing::selector(input));

@@ -1,0 +1,6 @@
+//! SPDY: frames and port-forward.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| podnet::fuzzing::spdy(input));

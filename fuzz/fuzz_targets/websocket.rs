@@ -1,0 +1,6 @@
+//! Consoles over a WebSocket.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| podnet::fuzzing::websocket(input));
