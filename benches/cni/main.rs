@@ -11,6 +11,7 @@
 #[path = "../fabric/floor.rs"]
 #[allow(dead_code)]
 mod floor;
+mod log;
 mod runtime;
 mod table;
 
@@ -73,27 +74,7 @@ fn measure() -> Result<()> {
     let data = tempfile::tempdir()?;
     let ours = Plugin::ours();
     let reference = Plugin::reference(data.path())?;
-    println!("{}", Row::HEAD);
-    for (at_once, pods, rounds) in LOADS {
-        let (mut add, mut del) = (Row::default(), Row::default());
-        for round in 0..rounds {
-            let name = |side: &str| format!("{side}-{at_once}-{round}");
-            let (added, deleted) = side(&ours, &name("ours"), at_once, pods)?;
-            add.ours.extend(added);
-            del.ours.extend(deleted);
-            let (added, deleted) = side(&reference, &name("reference"), at_once, pods)?;
-            add.reference.extend(added);
-            del.reference.extend(deleted);
-        }
-        println!(
-            "{}",
-            add.line(&format!("ADD, {at_once} at a time"), ADD_TARGET)
-        );
-        println!(
-            "{}",
-            del.line(&format!("DEL, {at_once} at a time"), DEL_TARGET)
-        );
-    }
+    let alone = loads(&ours, &reference)?;
     println!();
     let start = starts(&ours)?;
     println!("{}", start.against("process start (VERSION)", START_TARGET));
@@ -106,6 +87,50 @@ fn measure() -> Result<()> {
     println!(
         "{}",
         table::judged("ADD over the floor", over, OVER_FLOOR_TARGET)
+    );
+    bounds(&alone, floor.median())
+}
+
+/// ADD and DEL at each load; answers those of one call at a time.
+fn loads(ours: &Plugin, reference: &Plugin) -> Result<(Row, Row)> {
+    println!("{}", Row::HEAD);
+    let mut alone = None;
+    for (at_once, pods, rounds) in LOADS {
+        let (mut add, mut del) = (Row::default(), Row::default());
+        for round in 0..rounds {
+            let name = |side: &str| format!("{side}-{at_once}-{round}");
+            let (added, deleted) = side(ours, &name("ours"), at_once, pods)?;
+            add.ours.extend(added);
+            del.ours.extend(deleted);
+            let (added, deleted) = side(reference, &name("reference"), at_once, pods)?;
+            add.reference.extend(added);
+            del.reference.extend(deleted);
+        }
+        println!(
+            "{}",
+            add.line(&format!("ADD, {at_once} at a time"), ADD_TARGET)
+        );
+        println!(
+            "{}",
+            del.line(&format!("DEL, {at_once} at a time"), DEL_TARGET)
+        );
+        alone.get_or_insert((add, del));
+    }
+    alone.context("no load was measured")
+}
+
+/// What keeps both sides from being faster on this machine.
+fn bounds((add, del): &(Row, Row), floor: Duration) -> Result<()> {
+    let most = add.reference.median().as_secs_f64() / floor.as_secs_f64();
+    println!(
+        "the reference adds one at a time in {most:.1} times the floor, which bounds any ratio"
+    );
+    let line = log::line()?;
+    println!("{}", line.plain("a line of the kernel's log"));
+    println!(
+        "one at a time, without the time for such lines: ADD {:.1}, DEL {:.1} times as fast",
+        add.without(line.median(), log::OF_ADD, log::OF_ADD),
+        del.without(line.median(), log::OF_OUR_DEL, log::OF_THEIR_DEL),
     );
     Ok(())
 }

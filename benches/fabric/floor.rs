@@ -64,11 +64,12 @@ impl Floor {
         slot: Slot,
         pod: BorrowedFd<'a>,
     ) -> Result<Prepared<'a>> {
-        let peer = LinkUnspec::new_with_name("eth0")
+        let peer = one_queue_each(LinkUnspec::new_with_name("eth0"))
             .mtu(1500)
             .setns_by_fd(pod.as_raw_fd())
             .build();
-        let veth = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
+        let veth = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth);
+        let veth = one_queue_each(veth)
             .name(slot.link_name())
             .mtu(1500)
             .controller(self.bridge)
@@ -214,6 +215,12 @@ fn append(out: &mut Vec<u8>, message: RouteNetlinkMessage, flags: u16) {
     let start = out.len();
     out.resize(start + packet.buffer_len().next_multiple_of(4), 0);
     packet.serialize(&mut out[start..]);
+}
+
+/// Else the kernel makes one for each processor, and waits to have them out of use.
+fn one_queue_each<T>(link: LinkMessageBuilder<T>) -> LinkMessageBuilder<T> {
+    link.append_extra_attribute(LinkAttribute::NumTxQueues(1))
+        .append_extra_attribute(LinkAttribute::NumRxQueues(1))
 }
 
 fn address(ip: IpAddr, prefix: u8) -> RouteNetlinkMessage {

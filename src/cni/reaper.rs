@@ -3,6 +3,8 @@
 //! Deleting a link costs a DEL twenty milliseconds of waiting, and deleting two
 //! hundred together costs no more. So a DEL leaves its link to a process that
 //! waits until a burst of DELs had time to gather, and then deletes all of them.
+//! Until then they are ports of the bridge that are down; an ADD that finds the bridge
+//! full deletes them itself.
 //!
 //! One such process waits at a time, held by a name: an abstract socket, which is
 //! the network namespace's and goes with its holder, however that ends. It lets go
@@ -23,8 +25,9 @@ use crate::kernel::{Kernel, KernelError};
 pub const REAP: &str = "reap";
 /// Which socket names the reaper that waits.
 const NAME: &[u8] = b"podnet-cni-reaper";
-/// How long a burst of DELs has to gather.
-const GATHER: Duration = Duration::from_millis(100);
+/// How long a burst of DELs has to gather. Nobody else can change a link while a batch
+/// is deleted, so it is to come after the burst rather than into it.
+const GATHER: Duration = Duration::from_secs(1);
 
 /// See to it that dead links are deleted soon. Best effort: the next DEL, GC or
 /// agent deletes them too.

@@ -63,6 +63,12 @@ impl Attach<'_> {
         self.wishes.mac.or_else(|| ipam::mac(self.cidrs, slot))
     }
 
+    /// Of the port, so that nobody has to ask for it: it is no station's address, and
+    /// need only be unlike all that are. `None`: the range has no such slot.
+    pub fn port_mac(&self, slot: Slot) -> Option<Mac> {
+        ipam::mac(self.cidrs, slot).map(Mac::of_port)
+    }
+
     /// What the pod's main table is to have beside its own networks.
     pub fn routes(&self) -> Vec<PodRoute> {
         if let Some(routes) = &self.wishes.routes {

@@ -11,6 +11,8 @@ use std::net::{IpAddr, Ipv4Addr};
 const PREFIX_V4: [u8; 2] = [0x0a, 0x58];
 /// Locally administered and unlike the IPv4 one, so that the two never meet.
 const PREFIX_V6: [u8; 2] = [0x0a, 0x59];
+/// What is changed in the second byte of either.
+const PORT: u8 = 0x80;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac([u8; 6]);
@@ -30,6 +32,13 @@ impl Mac {
         };
         let [a, b, c, d] = low.octets();
         Mac([prefix[0], prefix[1], a, b, c, d])
+    }
+
+    /// That of the port which a link with this one is plugged into.
+    pub fn of_port(self) -> Mac {
+        let mut bytes = self.0;
+        bytes[1] ^= PORT;
+        Mac(bytes)
     }
 
     pub fn bytes(self) -> [u8; 6] {

@@ -90,7 +90,7 @@ impl fmt::Display for Op {
             Op::DeleteRoute(route) => write!(f, "ip route delete {}", Way(route)),
             Op::Retire(port) => write!(
                 f,
-                "ip link set {port} down nomaster group {DEAD_GROUP} && ip link delete group {DEAD_GROUP}"
+                "ip link set {port} down group {DEAD_GROUP} && ip link delete group {DEAD_GROUP}"
             ),
             Op::DeleteBridge(name) => write!(f, "ip link delete {name}"),
         }

@@ -167,5 +167,11 @@ fn a_bridge_that_is_full_is_said_to_be() {
         ] {
             assert!(text.contains("cbr0") && text.contains("1,023"), "{text}");
         }
+        let last = Pod::new("last");
+        sh("ip link delete f1");
+        add(&last, &config).done();
+        assert!(del(&last, &config).ok);
+        let addresses = addresses(&add(&Pod::new("late"), &config).done());
+        assert_eq!(addresses.len(), 1, "a dead link holds no port for long");
     });
 }

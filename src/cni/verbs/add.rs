@@ -12,7 +12,7 @@ use crate::cni::error::CniError;
 use crate::cni::hint::Hint;
 use crate::cni::result::{AddResult, Address, Interface};
 use crate::ipam;
-use crate::kernel::linux::{BridgeSpec, BridgeState, Linux, NearEnd, masquerade};
+use crate::kernel::linux::{BridgeSpec, BridgeState, Linux, masquerade};
 use crate::kernel::{
     Attach, Gateway, Kernel, KernelError, Refusal, Wishes, attach_first_free, taken,
 };
@@ -60,9 +60,8 @@ pub fn add(environment: &Environment, config: &Config) -> Result<Value, CniError
     })?;
     // Nothing depends on it.
     let _ = kernel.set_alias(bridge.index, &Hint::after(&config.name, slot).to_string());
-    let near = kernel.near_end(&id).map_err(about(&id))?;
     let path = environment.netns()?.to_owned();
-    let result = result(config, &attach, slot, near, &bridge, path);
+    let result = result(config, &attach, slot, &bridge, path);
     Ok(result.to_json(config.previous.as_ref()))
 }
 
@@ -177,21 +176,30 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// What an earlier ADD or DEL that died left in the way is cleared, once.
+    /// What an earlier ADD or DEL left in the way, because it died or because dead
+    /// links are deleted later, is cleared, once.
     fn plug_in(&self) -> Result<Slot, CniError> {
-        if let Attempt::Done(slot) = self.try_once()? {
-            return Ok(slot);
-        }
         let (id, interface) = (self.attach.id, self.attach.interface);
-        // Whether anything was there says nothing: another process may just have deleted it.
-        self.kernel
-            .clear_leftovers(id, interface, Some(self.sandbox))
-            .map_err(about(id))?;
+        match self.try_once()? {
+            Attempt::Done(slot) => return Ok(slot),
+            Attempt::InTheWay(_) => {
+                // Whether anything was there says nothing: another process may just have
+                // deleted it.
+                self.kernel
+                    .clear_leftovers(id, interface, Some(self.sandbox))
+                    .map_err(about(id))?;
+            }
+            // Dead links hold ports until they are deleted.
+            Attempt::Full => {}
+        }
         // The pod's end goes with the dead link's.
         self.kernel.reap().map_err(about(id))?;
         match self.try_once()? {
             Attempt::Done(slot) => Ok(slot),
             Attempt::InTheWay(error) => Err(exists(id, interface, &error)),
+            Attempt::Full => Err(CniError::Full {
+                bridge: self.attach.bridge.clone(),
+            }),
         }
     }
 
@@ -219,9 +227,7 @@ impl Place<'_> {
             }),
             Err(error) => match error.refusal() {
                 Refusal::Exists => Ok(Attempt::InTheWay(error)),
-                Refusal::Full => Err(CniError::Full {
-                    bridge: attach.bridge.clone(),
-                }),
+                Refusal::Full => Ok(Attempt::Full),
                 _ => Err(error.into()),
             },
         }
@@ -247,6 +253,8 @@ enum Attempt {
     Done(Slot),
     /// The attachment, or the pod's interface, is there.
     InTheWay(KernelError),
+    /// The bridge takes no more ports.
+    Full,
 }
 
 fn exists(id: &AttachmentId, interface: &LinkName, error: &KernelError) -> CniError {
@@ -260,7 +268,6 @@ fn result(
     config: &Config,
     attach: &Attach<'_>,
     slot: Slot,
-    near: Option<NearEnd>,
     bridge: &BridgeState,
     sandbox: String,
 ) -> AddResult {
@@ -276,7 +283,6 @@ fn result(
         attach.mtu_bytes,
     );
     inside.sandbox = Some(sandbox);
-    let near_mac = near.and_then(|near| near.mac);
     let addresses = config.cidrs.iter().filter_map(|cidr| {
         Some(Address {
             network: IpNetwork::new(ipam::address(cidr, slot)?, cidr.prefix()).ok()?,
@@ -288,7 +294,7 @@ fn result(
         version: config.version,
         interfaces: vec![
             interface(config.bridge.as_str(), bridge.mac, bridge.mtu_bytes),
-            interface(&slot.link_name(), near_mac, attach.mtu_bytes),
+            interface(&slot.link_name(), attach.port_mac(slot), attach.mtu_bytes),
             inside,
         ],
         addresses: addresses.collect(),

@@ -19,7 +19,7 @@ use crate::ipam;
 use crate::kernel::attach::taken;
 use crate::kernel::{Attach, Gateway, KernelError, Refusal};
 use crate::model::{AttachmentId, Family, NodeCidrs, Slot};
-use crate::plan::{BRIDGE, DEAD_GROUP, GROUP};
+use crate::plan::{DEAD_GROUP, GROUP};
 
 use super::message::{self, End, index_of};
 use super::netns::Visitor;
@@ -59,7 +59,7 @@ impl Ends<'_> {
         let message = message::create_veth(
             &End {
                 name: &name,
-                mac: None,
+                mac: attach.port_mac(slot),
             },
             &End {
                 name: attach.interface.as_str(),
@@ -103,13 +103,16 @@ impl Ends<'_> {
         done
     }
 
-    /// Who made the namespace may have switched IPv6 off. Asking costs a message;
-    /// doing it again costs more with every namespace there is.
+    /// Whoever makes pods for an agent has switched IPv6 off in them. Asking costs a
+    /// message; doing it again costs more with every namespace there is. A runtime
+    /// leaves it on, so there is nothing to ask.
     fn without_ipv6(&mut self, attach: &Attach<'_>) -> Result<(), KernelError> {
-        if attach.cidrs.has(Family::V6) || !message::has_ipv6(self.inside, attach.interface)? {
+        let one = attach.wishes.one_of_several;
+        if attach.cidrs.has(Family::V6)
+            || !one && !message::has_ipv6(self.inside, attach.interface)?
+        {
             return Ok(());
         }
-        let one = attach.wishes.one_of_several;
         self.visitor.work_in(self.sandbox.as_fd(), || match one {
             true => sysctl::disable_ipv6_on(attach.interface),
             false => sysctl::disable_ipv6(),
@@ -302,19 +305,20 @@ pub fn retire(socket: &mut Socket, slot: Slot) -> Result<(), KernelError> {
     socket.batch(&bury(index, &name))
 }
 
-/// Down and off the bridge first: before Linux 6.2 a link that is up keeps its
-/// name. The name goes second, and with it the slot is free.
+/// Down first: before Linux 6.2 a link that is up keeps its name. The name goes
+/// second, and with it the slot is free. A port that is down passes nothing on, so it
+/// stays on the bridge until it is deleted: taking it off waits for RCU, which one
+/// deletion does for all that it deletes.
 pub fn bury(index: u32, name: &str) -> Vec<Request> {
-    let off = LinkUnspec::new_with_index(index)
+    let down = LinkUnspec::new_with_index(index)
         .down()
-        .nocontroller()
         .link_group(DEAD_GROUP)
         .build();
     let renamed = LinkUnspec::new_with_index(index)
         .name(format!("dead{index}"))
         .build();
     vec![
-        message::set_link(format!("take {name} off {BRIDGE}"), off),
+        message::set_link(format!("set {name} down"), down),
         message::set_link(format!("free the name {name}"), renamed),
     ]
 }

@@ -10,7 +10,7 @@ use netlink_packet_route::address::{
 };
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridgePort, InfoData, InfoKind, InfoPortData,
-    InfoPortKind, InfoVeth, LinkAttribute, LinkMessage, Prop,
+    InfoPortKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkMessage, Prop,
 };
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
@@ -37,12 +37,10 @@ pub fn link_by_attachment(id: &AttachmentId) -> RouteNetlinkMessage {
     let mut text = id.as_str().as_bytes().to_vec();
     text.push(0);
     let mut message = LinkMessage::default();
-    message
-        .attributes
-        .push(LinkAttribute::Other(DefaultNla::new(
-            ALTERNATIVE_NAME,
-            text,
-        )));
+    message.attributes = vec![
+        LinkAttribute::Other(DefaultNla::new(ALTERNATIVE_NAME, text)),
+        LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]),
+    ];
     RouteNetlinkMessage::GetLink(message)
 }
 
@@ -79,6 +77,14 @@ pub struct End<'a> {
     pub mac: Option<Mac>,
 }
 
+/// A veth that is not told how many queues it has gets one of each kind for every
+/// processor and gives up all but one at once (`veth_init_queues` in veth.c), which
+/// waits for RCU, twice a pair, while everybody else waits for the lock on links.
+fn one_queue_each<T>(link: LinkMessageBuilder<T>) -> LinkMessageBuilder<T> {
+    link.append_extra_attribute(LinkAttribute::NumTxQueues(1))
+        .append_extra_attribute(LinkAttribute::NumRxQueues(1))
+}
+
 /// A veth pair born in both namespaces at once, its near end a port of
 /// `controller`. Both ends are down.
 pub fn create_veth(
@@ -89,13 +95,14 @@ pub fn create_veth(
     mtu_bytes: u32,
     far_netns: BorrowedFd<'_>,
 ) -> RouteNetlinkMessage {
-    let mut peer = LinkUnspec::new_with_name(far.name)
+    let mut peer = one_queue_each(LinkUnspec::new_with_name(far.name))
         .mtu(mtu_bytes)
         .setns_by_fd(far_netns.as_raw_fd());
     if let Some(mac) = far.mac {
         peer = peer.address(mac.bytes().to_vec());
     }
-    let mut link = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
+    let link = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth);
+    let mut link = one_queue_each(link)
         .name(near.name)
         .mtu(mtu_bytes)
         .controller(controller)

@@ -30,7 +30,7 @@ pub use underlay::{Cable, Switch, ensure_switch, plug, unplug};
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::model::{AttachmentId, Slot};
 use crate::plan::{Observed, Op};
@@ -44,8 +44,9 @@ use super::{Attach, Kernel, KernelError};
 pub struct Linux {
     socket: Mutex<Socket>,
     visitor: Visitor,
-    /// Whether links are born without IPv6 here, as in an IPv4 lab's nodes.
-    born_without_ipv6: bool,
+    /// Whether links are born without IPv6 here, as in an IPv4 lab's nodes. Read when
+    /// the first is made: whoever only deletes does not need to know.
+    born_without_ipv6: OnceLock<bool>,
 }
 
 impl Linux {
@@ -53,7 +54,7 @@ impl Linux {
         Ok(Linux {
             socket: Mutex::new(Socket::open()?),
             visitor: Visitor::default(),
-            born_without_ipv6: sysctl::born_without_ipv6(),
+            born_without_ipv6: OnceLock::new(),
         })
     }
 
@@ -101,7 +102,9 @@ impl Kernel for Linux {
             inside: &mut inside,
             visitor: &self.visitor,
             sandbox,
-            quiet: self.born_without_ipv6,
+            quiet: *self
+                .born_without_ipv6
+                .get_or_init(sysctl::born_without_ipv6),
         };
         ends.attach(attach, slot)
     }
