@@ -42,8 +42,8 @@ const KUBELET_LABELS: [&str; 11] = [
 ];
 const KUBELET_LABEL_NAMESPACES: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"];
 
-/// What a caller's writes are held to; nothing for whoever is no node.
-#[derive(Debug, Clone)]
+/// What a caller's writes are held to; nothing by default, and for whoever is no node.
+#[derive(Debug, Clone, Default)]
 pub struct Restriction(Option<Arc<str>>);
 
 #[derive(Debug, Clone, Copy)]
