@@ -168,7 +168,7 @@ pub fn timestamp(moment: jiff::Timestamp) -> String {
     moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// The text of an object. `Value`'s own `to_string` takes several times as long.
+/// The text of an object. `Value`'s own `to_string` hands every piece of it to a formatter.
 pub fn write(object: &Value, text: &mut Vec<u8>) {
     serde_json::to_writer(text, object).expect("a vector takes whatever is written to it");
 }
