@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::sockopt::socket_acceptconn;
 
-use super::{Server, ServerConfig, ServerError, TlsFiles};
+use super::{Limits, Server, ServerConfig, ServerError, TlsFiles};
 use crate::cluster::kubeconfig::write_private;
 
 /// The arguments of `podnet server`.
@@ -64,6 +64,7 @@ pub async fn run(args: Args, shutdown: impl Future<Output = ()>) -> Result<(), A
         },
         listeners,
         nodes_dir: args.nodes_dir,
+        limits: Limits::default(),
     };
     let server = Server::start(config).await?;
     if let Some(path) = args.ready_file {

@@ -1,4 +1,4 @@
-//! What there is: the documents by which clients find resources, and health.
+//! What there is: the documents by which clients find resources.
 
 mod aggregated;
 
@@ -26,7 +26,6 @@ pub enum Document {
     Json(Value),
     /// With the version of its format.
     Aggregated(Value, &'static str),
-    Text(&'static str),
     /// JSON that is kept as it is sent.
     Made(Bytes),
     /// OpenAPI v2 in protobuf.
@@ -44,9 +43,8 @@ pub fn answer(path: &str, form: Form) -> Option<Document> {
     }
     let document = match parts.as_slice() {
         [] => {
-            json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]})
+            json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]})
         }
-        ["healthz" | "livez" | "readyz", ..] => return Some(Document::Text("ok")),
         ["version"] => version(),
         ["api"] => json!({
             "kind": "APIVersions",

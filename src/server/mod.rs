@@ -4,18 +4,22 @@
 //!  connection ─► rest (verbs) ─► store ─► redb
 //!      │           │  │            ▲
 //!     tls    resource table        └── controllers
-//!            (kinds, selector, table, discovery)
+//!  authorize (kinds, selector, table, discovery)
 //! ```
 //!
 //! Everything about a kind is one row of the table in `resource`; the verbs know no kinds. A resource
 //! that is not in the table is not in discovery and answers 404, as in Kubernetes.
 
 mod args;
+mod authorize;
 mod bootstrap;
 mod connection;
 mod controllers;
 mod discovery;
+mod health;
 mod kinds;
+mod limits;
+mod metrics;
 mod object;
 mod openapi;
 mod pick;
@@ -45,13 +49,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 pub use args::{Args, ArgsError, run};
+pub use authorize::is_protected_label;
+pub use limits::Limits;
 pub use tls::{TlsError, TlsFiles};
 
+use metrics::Metrics;
 use rest::Api;
 use store::{RedbBackend, Store, StoreError, Writer};
 
@@ -66,6 +74,8 @@ pub struct ServerConfig {
     /// Where the nodes' agents listen, `NODE/kubelet.sock`; `None`: nowhere, and what a node has
     /// to answer (logs, exec) is refused.
     pub nodes_dir: Option<PathBuf>,
+    /// What a client may cost; the default is for all but tests.
+    pub limits: Limits,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +88,8 @@ pub enum ServerError {
     Listener { source: io::Error },
     #[error("cannot prepare the built-in objects: {why}")]
     Bootstrap { why: String },
+    #[error("cannot count what happens")]
+    Metrics { source: prometheus::Error },
     #[error("a part of the server ended by itself")]
     Ended { source: Option<JoinError> },
 }
@@ -105,7 +117,8 @@ impl Server {
     /// Loads the store and starts to answer on every listener.
     pub async fn start(config: ServerConfig) -> Result<Server, ServerError> {
         let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(&config.tls)?));
-        let (store, writer) = Store::open(RedbBackend::open(&config.store)?)?;
+        let metrics = Metrics::new().map_err(|source| ServerError::Metrics { source })?;
+        let (store, writer) = Store::open(metrics.timed(RedbBackend::open(&config.store)?))?;
         bootstrap::create_namespaces(&store)
             .await
             .map_err(|error| ServerError::Bootstrap {
@@ -118,6 +131,9 @@ impl Server {
             store: store.clone(),
             stopping: stopping.clone(),
             nodes_dir: config.nodes_dir,
+            watches: Arc::new(Semaphore::new(config.limits.watches)),
+            limits: config.limits,
+            metrics,
         });
         let mut addresses = Vec::new();
         for listener in config.listeners {

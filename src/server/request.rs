@@ -21,6 +21,22 @@ pub enum Verb {
     DeleteCollection,
 }
 
+impl Verb {
+    /// As rules name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verb::Get => "get",
+            Verb::List => "list",
+            Verb::Watch => "watch",
+            Verb::Create => "create",
+            Verb::Update => "update",
+            Verb::Patch => "patch",
+            Verb::Delete => "delete",
+            Verb::DeleteCollection => "deletecollection",
+        }
+    }
+}
+
 /// A request for a resource. Names are as the client spelled them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResourceRequest {

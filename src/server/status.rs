@@ -58,6 +58,16 @@ pub enum ApiError {
         name: String,
         why: String,
     },
+    /// What the caller may not ask for, whether it exists or not.
+    #[error("{}{why}", forbidden(group, resource, name))]
+    Denied {
+        group: String,
+        /// Empty for what is no resource.
+        resource: String,
+        /// Empty for what is about no single object.
+        name: String,
+        why: String,
+    },
     #[error(
         "{} {name:?} is forbidden: unable to create new content in namespace {namespace} because it \
          is being terminated",
@@ -109,6 +119,10 @@ pub enum ApiError {
         name: String,
         conflicts: Vec<FieldConflict>,
     },
+    #[error("Timeout: request did not complete within the allotted timeout")]
+    TooSlow,
+    #[error("Too many requests, please try again later.")]
+    TooManyRequests,
     #[error("Timeout: Too large resource version: {asked}, current: {current}")]
     VersionTooLarge { asked: u64, current: u64 },
     #[error("{0}")]
@@ -263,6 +277,16 @@ fn summary(causes: &[Cause]) -> String {
     }
 }
 
+/// `pods "web" is forbidden: `, or as much of it as there is.
+fn forbidden(group: &str, resource: &str, name: &str) -> String {
+    let dot = if group.is_empty() { "" } else { "." };
+    match (resource, name) {
+        ("", _) => "forbidden: ".to_owned(),
+        (_, "") => format!("{resource}{dot}{group} is forbidden: "),
+        _ => format!("{resource}{dot}{group} {name:?} is forbidden: "),
+    }
+}
+
 /// `conflict with "a": .spec.b`, or a list for each owner.
 fn by_manager(conflicts: &[FieldConflict]) -> String {
     if let [one] = conflicts {
@@ -322,14 +346,17 @@ impl ApiError {
             | ApiError::InvalidOptions { .. }
             | ApiError::InvalidPatch { .. }
             | ApiError::UnusablePatch => 422,
-            ApiError::Forbidden { .. } | ApiError::NamespaceTerminating { .. } => 403,
+            ApiError::Forbidden { .. }
+            | ApiError::NamespaceTerminating { .. }
+            | ApiError::Denied { .. } => 403,
             ApiError::BadRequest(_) => 400,
             ApiError::MethodNotAllowed => 405,
             ApiError::NotAcceptable => 406,
             ApiError::UnsupportedMediaType(_) => 415,
             ApiError::TooLarge(_) => 413,
             ApiError::Expired { .. } | ApiError::ContinueExpired { .. } => 410,
-            ApiError::VersionTooLarge { .. } => 504,
+            ApiError::TooManyRequests => 429,
+            ApiError::VersionTooLarge { .. } | ApiError::TooSlow => 504,
             ApiError::Internal(_) | ApiError::VersionOnCreate => 500,
             ApiError::Unavailable(_) => 503,
         }
@@ -346,17 +373,26 @@ impl ApiError {
             | ApiError::InvalidOptions { .. }
             | ApiError::InvalidPatch { .. }
             | ApiError::UnusablePatch => "Invalid",
-            ApiError::Forbidden { .. } | ApiError::NamespaceTerminating { .. } => "Forbidden",
+            ApiError::Forbidden { .. }
+            | ApiError::NamespaceTerminating { .. }
+            | ApiError::Denied { .. } => "Forbidden",
             ApiError::BadRequest(_) => "BadRequest",
             ApiError::MethodNotAllowed => "MethodNotAllowed",
             ApiError::NotAcceptable => "NotAcceptable",
             ApiError::UnsupportedMediaType(_) => "UnsupportedMediaType",
             ApiError::TooLarge(_) => "RequestEntityTooLarge",
             ApiError::Expired { .. } | ApiError::ContinueExpired { .. } => "Expired",
-            ApiError::VersionTooLarge { .. } => "Timeout",
+            ApiError::TooManyRequests => "TooManyRequests",
+            ApiError::VersionTooLarge { .. } | ApiError::TooSlow => "Timeout",
             ApiError::Internal(_) => "InternalError",
             ApiError::Unavailable(_) => "ServiceUnavailable",
         }
+    }
+
+    /// After how many seconds the same request may succeed, where that is known.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        let details = self.details()?;
+        details.get("retryAfterSeconds")?.as_u64()
     }
 
     /// The `Status` object for the response body, or for a watch's ERROR event.
@@ -447,6 +483,20 @@ impl ApiError {
             ApiError::NoSuchPath | ApiError::MethodNotAllowed | ApiError::UnusablePatch => {
                 Some(json!({}))
             }
+            ApiError::Denied { resource, .. } if resource.is_empty() => Some(json!({})),
+            ApiError::Denied {
+                group,
+                resource,
+                name,
+                ..
+            } => {
+                let mut details = named(name, group, resource);
+                if name.is_empty() {
+                    details.as_object_mut()?.shift_remove("name");
+                }
+                Some(details)
+            }
+            ApiError::TooManyRequests => Some(json!({"retryAfterSeconds": 1})),
             // Clients that have followed another store begin anew at this cause.
             ApiError::VersionTooLarge { .. } => Some(json!({
                 "causes": [{

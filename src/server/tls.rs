@@ -9,6 +9,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig, ServerConnection};
 
+use super::authorize::Caller;
+
 /// PEM files.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
@@ -37,14 +39,6 @@ pub enum TlsError {
         path: PathBuf,
         source: rustls::Error,
     },
-}
-
-/// Whom a connection speaks for, by its client certificate: the common name is the user, the
-/// organizations are the groups.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    pub user: String,
-    pub groups: Vec<String>,
 }
 
 /// A configuration that serves nothing to a client without a certificate of the lab's authority.
@@ -92,7 +86,8 @@ fn read_error(path: &Path) -> impl FnOnce(pem::Error) -> TlsError {
     move |source| TlsError::Read { path, source }
 }
 
-/// The caller behind a finished handshake; `None` if its certificate names no user.
+/// The caller behind a finished handshake, by its certificate: the common name is the user, the
+/// organizations are the groups. `None` if it names no user.
 pub fn caller(connection: &ServerConnection) -> Option<Caller> {
     let certificate = connection.peer_certificates()?.first()?;
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
@@ -103,5 +98,5 @@ pub fn caller(connection: &ServerConnection) -> Option<Caller> {
         .filter_map(|organization| organization.as_str().ok())
         .map(ToOwned::to_owned)
         .collect();
-    Some(Caller { user, groups })
+    Some(Caller::authenticated(user, groups))
 }

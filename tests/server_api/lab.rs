@@ -1,4 +1,7 @@
 //! A server in this process with a directory of its own, and clients for it.
+//!
+//! Used by several test programs, of which none uses all of it.
+#![allow(dead_code)]
 
 use std::future::Future;
 use std::path::Path;
@@ -11,7 +14,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use podnet::cluster::kubeconfig;
 use podnet::cluster::pki::Authority;
-use podnet::server::{Server, ServerConfig, ServerError, TlsFiles};
+use podnet::server::{Limits, Server, ServerConfig, ServerError, TlsFiles};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -29,10 +32,14 @@ pub struct Lab {
 
 impl Lab {
     pub async fn start() -> Lab {
-        Lab::start_in(tempfile::tempdir().unwrap()).await
+        Lab::start_with(Limits::default()).await
     }
 
-    async fn start_in(dir: tempfile::TempDir) -> Lab {
+    pub async fn start_with(limits: Limits) -> Lab {
+        Lab::start_in(tempfile::tempdir().unwrap(), limits).await
+    }
+
+    async fn start_in(dir: tempfile::TempDir, limits: Limits) -> Lab {
         let pki = dir.path().join("pki");
         let authority = Authority::load_or_create(&pki, "test").unwrap();
         let identity = authority.server_identity(&["127.0.0.1".into()]).unwrap();
@@ -48,6 +55,7 @@ impl Lab {
             },
             listeners: vec![listener],
             nodes_dir: Some(dir.path().join("nodes")),
+            limits,
         };
         let server = Server::start(config).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -68,7 +76,13 @@ impl Lab {
     pub async fn restart(mut self) -> Lab {
         let _ = self.stop.take().unwrap().send(());
         self.server.await.unwrap().unwrap();
-        Lab::start_in(self.dir).await
+        Lab::start_in(self.dir, Limits::default()).await
+    }
+
+    /// What `/metrics` says.
+    pub async fn metrics(&self) -> String {
+        let request = hyper::Request::get("/metrics").body(Vec::new()).unwrap();
+        self.client.request_text(request).await.unwrap()
     }
 
     pub fn pki(&self) -> std::path::PathBuf {
@@ -110,14 +124,12 @@ impl Lab {
         content_type: &str,
         body: String,
     ) -> (u16, Value) {
-        let request = hyper::Request::builder()
-            .method(method)
-            .uri(path)
-            .header("content-type", content_type)
-            .body(Body::from(body.into_bytes()))
-            .unwrap();
-        let response = self.client.send(request).await.unwrap();
-        (response.status().as_u16(), json_of(response).await)
+        send_text(&self.client, method, path, content_type, body).await
+    }
+
+    /// A client with another certificate of the lab's authority.
+    pub async fn client_of(&self, user: &str, group: &str) -> Client {
+        connect(&kubeconfig_of(&self.pki(), &self.url, user, group)).await
     }
 
     /// The answer in a form of the caller's choice.
@@ -141,6 +153,36 @@ impl Lab {
     }
 }
 
+/// As [`Lab::send`], for somebody else; a patch is a merge patch.
+pub async fn send(client: &Client, method: &str, path: &str, body: Value) -> (u16, Value) {
+    let content_type = match method {
+        "PATCH" => "application/merge-patch+json",
+        _ => "application/json",
+    };
+    let text = match body {
+        Value::Null => String::new(),
+        body => body.to_string(),
+    };
+    send_text(client, method, path, content_type, text).await
+}
+
+async fn send_text(
+    client: &Client,
+    method: &str,
+    path: &str,
+    content_type: &str,
+    body: String,
+) -> (u16, Value) {
+    let request = hyper::Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", content_type)
+        .body(Body::from(body.into_bytes()))
+        .unwrap();
+    let response = client.send(request).await.unwrap();
+    (response.status().as_u16(), json_of(response).await)
+}
+
 async fn json_of(response: hyper::Response<Body>) -> Value {
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     serde_json::from_slice(&bytes).unwrap_or(Value::Null)
@@ -158,10 +200,12 @@ pub async fn connect(kubeconfig: &str) -> Client {
 }
 
 fn admin(pki: &Path, url: &str) -> String {
+    kubeconfig_of(pki, url, "tester", "system:masters")
+}
+
+fn kubeconfig_of(pki: &Path, url: &str, user: &str, group: &str) -> String {
     let authority = Authority::load_or_create(pki, "test").unwrap();
-    let identity = authority
-        .client_identity("tester", "system:masters")
-        .unwrap();
+    let identity = authority.client_identity(user, group).unwrap();
     kubeconfig::render("test", url, authority.certificate_pem(), &identity)
 }
 

@@ -11,7 +11,7 @@ use podnet::cluster::pki::Authority;
 use podnet::pod::bundle::Bundle;
 use podnet::pod::kubelet::{Kubelet, SOCKET};
 use podnet::pod::{NewPod, Pause, spawn};
-use podnet::server::{Server, ServerConfig, TlsFiles};
+use podnet::server::{Limits, Server, ServerConfig, TlsFiles};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 use tokio::process::Child;
@@ -186,6 +186,7 @@ async fn serve(dir: &Path) -> Client {
         },
         listeners: vec![listener],
         nodes_dir: Some(dir.join("nodes")),
+        limits: Limits::default(),
     };
     let server = Server::start(config).await.expect("a server");
     tokio::spawn(server.run(std::future::pending()));

@@ -1,4 +1,4 @@
-//! Labels as Kubernetes takes them: a wrong one is refused here, before a
+//! Labels as Kubernetes takes them from a node: a wrong one is refused here, before a
 //! node that carries it fails to register.
 
 use super::TopologyError;
@@ -26,6 +26,12 @@ pub fn validate(key: &str, value: &str) -> Result<(), TopologyError> {
     }
     if prefix.is_some_and(|prefix| !is_subdomain(prefix)) {
         return bad("the part of the key before the '/' must be a DNS name");
+    }
+    if crate::server::is_protected_label(key) {
+        return bad(
+            "a node may not give itself this label, so that it cannot draw others' pods to \
+                    itself; set it once the node is there, with `kubectl label node`",
+        );
     }
     if !value.is_empty() && !is_part(value) {
         return bad(
@@ -75,7 +81,16 @@ mod tests {
             assert!(parse(good).is_ok(), "{good}");
         }
         for bad in [
-            "gpu", "=x", "-a=x", "a/b/c=x", "A.b/c=x", "a=-x", "a=b c", "/a=x",
+            "gpu",
+            "=x",
+            "-a=x",
+            "a/b/c=x",
+            "A.b/c=x",
+            "a=-x",
+            "a=b c",
+            "/a=x",
+            "node-role.kubernetes.io/control-plane=",
+            "x.node-restriction.kubernetes.io/y=z",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }

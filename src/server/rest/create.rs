@@ -40,13 +40,14 @@ impl Api {
             &by,
             &object::timestamp(Timestamp::now()),
         );
-        let dry_run = scope.options.dry_run;
         let created = self
             .store
             .write(move |view| {
                 if generated {
                     find_name(resource, &mut value, |key| view.get(key).is_some())?;
                 }
+                scope.restriction.check_create(resource, &value, view)?;
+                let dry_run = scope.options.dry_run;
                 let change = admit(resource, value, view)?;
                 Ok(match change {
                     Change::Put { resource, value } if dry_run => {

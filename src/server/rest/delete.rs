@@ -84,6 +84,7 @@ impl Api {
             .store
             .write(move |view| {
                 let old = view.get(&scope.key()).ok_or_else(|| scope.not_found())?;
+                scope.restriction.check_delete(&old)?;
                 delete_in(view, &old, &options)
             })
             .await?;

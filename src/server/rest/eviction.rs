@@ -30,6 +30,7 @@ impl Api {
         self.store
             .write(move |view| {
                 let pod = view.get(&scope.key()).ok_or_else(|| scope.not_found())?;
+                scope.restriction.check_eviction(&pod)?;
                 delete_in(view, &pod, &options)
             })
             .await?;

@@ -23,19 +23,25 @@ mod update;
 mod watch;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
 
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Bytes, Incoming};
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::discovery;
+use super::authorize::{self, Asked, Caller, ResourceAsked, Restriction};
 use super::kinds::review::Review;
+use super::limits::Limits;
+use super::metrics::{self, Labels, Metrics};
 use super::request::{Options, ResourceRequest, Target, Verb};
 use super::resource::{Resource, Subresource};
 use super::status::ApiError;
 use super::store::Store;
-use super::tls::Caller;
+use super::{discovery, health};
 
 pub use binding::bind;
 pub use create::{admit, prepare};
@@ -48,6 +54,10 @@ type Answer = Result<Response<Body>, ApiError>;
 /// Serves requests over one store.
 pub struct Api {
     pub store: Store,
+    pub limits: Limits,
+    pub metrics: Metrics,
+    /// A permit for each watch that there may be.
+    pub watches: Arc<Semaphore>,
     /// Ends watches when the server stops.
     pub stopping: CancellationToken,
     /// Has a directory for each node, and in it the socket of the node's agent.
@@ -62,46 +72,68 @@ struct Scope {
     name: Option<String>,
     subresource: Option<Subresource>,
     options: Options,
+    /// What the caller's writes are held to.
+    restriction: Restriction,
 }
 
 impl Api {
     pub async fn handle(&self, caller: &Caller, request: Request<Incoming>) -> Response<Body> {
+        let begun = Instant::now();
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
-        let response = self
-            .route(caller, request)
+        let mut labels = Labels::of_method(&method);
+        let answer = timeout(
+            self.limits.request,
+            self.route(caller, request, &mut labels),
+        );
+        let response = answer
             .await
+            .unwrap_or(Err(ApiError::TooSlow))
             .unwrap_or_else(|error| respond::error(&error));
+        let code = response.status().as_u16();
+        self.metrics.answered(&labels, code, begun.elapsed());
         tracing::debug!(
             user = caller.user,
             %method,
             path,
-            status = response.status().as_u16(),
+            status = code,
             "request"
         );
         response
     }
 
-    async fn route(&self, caller: &Caller, request: Request<Incoming>) -> Answer {
+    async fn route(
+        &self,
+        sender: &Caller,
+        request: Request<Incoming>,
+        labels: &mut Labels,
+    ) -> Answer {
         let mut options = Options::parse(request.uri().query().unwrap_or(""))
             .map_err(|unfit| unfit.error(request.method()))?;
-        match Target::parse(request.method(), request.uri().path(), &options)? {
+        let target = Target::parse(request.method(), request.uri().path(), &options)?;
+        let caller = authorize::impersonated(sender, request.headers(), &self.store)?;
+        let caller = caller.as_ref();
+        if let Target::Resource(target) = &target {
+            let resource = Resource::find(&target.group, &target.version, &target.resource);
+            *labels = Labels::of(target, &options, resource);
+        }
+        self.authorize(caller, &target, &options, request.method())?;
+        match target {
             Target::Path(path) => match *request.method() {
                 Method::GET | Method::HEAD => {
-                    discovery::answer(&path, negotiate::accepted_document(&request))
-                        .map(|document| respond::document(&document, request.uri().query()))
-                        .ok_or(ApiError::NoSuchPath)
+                    let form = negotiate::accepted_document(&request);
+                    self.path(&path, request.uri().query(), form)
                 }
                 _ => Err(ApiError::MethodNotAllowed),
             },
             Target::Resource(mut target) => {
                 if let Some(review) = Review::find(&target.group, &target.version, &target.resource)
                 {
-                    return review::answer(review, &target, caller, request).await;
+                    return review::answer(review, &target, caller, &self.store, request).await;
                 }
                 let verb = target.verb;
                 let newer_event = events::redirect(&mut target, &mut options);
-                let scope = Scope::of(target, options)?;
+                let scope = Scope::of(target, options, Restriction::of(caller))?;
                 let deprecated = scope.resource.deprecated();
                 let mut answer = self.serve(verb, scope, request).await?;
                 respond::warn(&mut answer, deprecated);
@@ -111,6 +143,51 @@ impl Api {
                 }
             }
         }
+    }
+
+    /// What is no resource.
+    fn path(&self, path: &str, query: Option<&str>, form: discovery::Form) -> Answer {
+        let state = health::State {
+            store: self.store.is_running(),
+            stopping: self.stopping.is_cancelled(),
+        };
+        if let Some(health) = health::answer(path, query.unwrap_or(""), state) {
+            let code = match health.is_well {
+                true => StatusCode::OK,
+                false => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            return Ok(respond::text(
+                code,
+                "text/plain; charset=utf-8",
+                health.text,
+            ));
+        }
+        if path == "/metrics" {
+            let metrics = self.metrics.render(&self.store);
+            let metrics = metrics.map_err(|error| ApiError::Internal(error.to_string()))?;
+            return Ok(respond::text(StatusCode::OK, metrics::MEDIA_TYPE, metrics));
+        }
+        discovery::answer(path, form)
+            .map(|document| respond::document(&document, query))
+            .ok_or(ApiError::NoSuchPath)
+    }
+
+    fn authorize(
+        &self,
+        caller: &Caller,
+        target: &Target,
+        options: &Options,
+        method: &Method,
+    ) -> Result<(), ApiError> {
+        let small;
+        let asked = match target {
+            Target::Resource(request) => Asked::Resource(ResourceAsked::of(request, options)),
+            Target::Path(path) => {
+                small = method.as_str().to_ascii_lowercase();
+                Asked::Path { verb: &small, path }
+            }
+        };
+        authorize::require(caller, &asked, &self.store)
     }
 
     async fn serve(&self, verb: Verb, scope: Scope, request: Request<Incoming>) -> Answer {
@@ -143,7 +220,11 @@ impl Api {
 }
 
 impl Scope {
-    fn of(target: ResourceRequest, options: Options) -> Result<Scope, ApiError> {
+    fn of(
+        target: ResourceRequest,
+        options: Options,
+        restriction: Restriction,
+    ) -> Result<Scope, ApiError> {
         let resource = Resource::find(&target.group, &target.version, &target.resource)
             .ok_or(ApiError::NoSuchPath)?;
         let subresource = match target.subresource {
@@ -173,6 +254,7 @@ impl Scope {
             name: target.name,
             subresource,
             options,
+            restriction,
         })
     }
 

@@ -67,7 +67,7 @@ impl Api {
                     let old = view.get(&scope.key()).ok_or_else(|| scope.not_found())?;
                     let (value, noted) = patch.apply(&scope, old.value())?;
                     warnings.get_or_init(|| noted);
-                    let change = tracked(step(view, scope.subresource, &old, value)?, &old, &by);
+                    let change = tracked(step(&scope, view, &old, value)?, &old, &by);
                     Ok(dry(scope.options.dry_run, &old, change))
                 }
             })

@@ -2,7 +2,7 @@
 
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WARNING};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WARNING};
 use hyper::{Response, StatusCode};
 use serde_json::Value;
 
@@ -27,7 +27,21 @@ pub fn value(status: StatusCode, value: &Value) -> Response<Body> {
 
 pub fn error(error: &ApiError) -> Response<Body> {
     let status = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    value(status, &error.status())
+    let mut response = value(status, &error.status());
+    if let Some(seconds) = error.retry_after_seconds() {
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+pub fn text(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Body> {
+    with_type(status, HeaderValue::from_static(content_type), full(body))
 }
 
 /// A document of discovery. `address` is the query it was asked for with.
@@ -53,11 +67,6 @@ pub fn document(document: &Document, address: Option<&str>) -> Response<Body> {
             StatusCode::OK,
             HeaderValue::from_static(openapi::v2::MEDIA_TYPE),
             full(body.clone()),
-        ),
-        Document::Text(text) => with_type(
-            StatusCode::OK,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-            full(text.as_bytes()),
         ),
     }
 }

@@ -4,20 +4,18 @@ use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use jiff::Timestamp;
 
-use super::protobuf::{Field, Kind};
 use super::{Answer, body, respond};
+use crate::server::authorize::Caller;
 use crate::server::kinds::review::Review;
 use crate::server::request::{ResourceRequest, Verb};
 use crate::server::status::ApiError;
-use crate::server::tls::Caller;
-
-/// What is read of a review in protobuf: its kind says what is asked, and nothing else matters.
-const ANYTHING: &[Field] = &[Field::new(1, "metadata", Kind::Message(&[]))];
+use crate::server::store::Store;
 
 pub async fn answer(
     review: &Review,
     target: &ResourceRequest,
     caller: &Caller,
+    store: &Store,
     request: Request<Incoming>,
 ) -> Answer {
     if target.name.is_some() || target.namespace.is_some() {
@@ -26,7 +24,7 @@ pub async fn answer(
     if target.verb != Verb::Create {
         return Err(ApiError::MethodNotAllowed);
     }
-    let asked = body::object(request, review.kind, &review.api_version(), ANYTHING).await?;
-    let answered = review.answered(caller, asked, Timestamp::now());
+    let asked = body::object(request, review.kind, &review.api_version(), review.protobuf).await?;
+    let answered = review.answered(caller, asked, store, Timestamp::now())?;
     Ok(respond::value(StatusCode::CREATED, &answered))
 }

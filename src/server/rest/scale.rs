@@ -44,7 +44,7 @@ impl Api {
             .write(move |view| {
                 let old = view.get(&scope.key()).ok_or_else(|| scope.not_found())?;
                 let scale = wish.applied_to(of(&old))?;
-                let change = step(view, None, &old, carried_over(&old, &scale)?)?;
+                let change = step(&scope, view, &old, carried_over(&old, &scale)?)?;
                 Ok(dry(scope.options.dry_run, &old, change))
             })
             .await?;

@@ -30,7 +30,7 @@ impl Api {
             .store
             .write(move |view| {
                 let old = view.get(&scope.key()).ok_or_else(|| scope.not_found())?;
-                let change = tracked(step(view, scope.subresource, &old, value)?, &old, &by);
+                let change = tracked(step(&scope, view, &old, value)?, &old, &by);
                 Ok(dry(scope.options.dry_run, &old, change))
             })
             .await?;
@@ -73,11 +73,11 @@ pub(super) fn check_namespace(scope: &Scope, value: &mut Value) -> Result<(), Ap
     Ok(())
 }
 
-/// From `old` to `new` for a client: its resourceVersion and uid, where given, must still be
-/// true.
+/// From `old` to `new` for a client: it may write this, and its resourceVersion and uid, where
+/// given, must still be true.
 pub(super) fn step(
+    scope: &Scope,
     view: &View<'_>,
-    subresource: Option<Subresource>,
     old: &StoredObject,
     new: Value,
 ) -> Result<Change, ApiError> {
@@ -112,7 +112,10 @@ pub(super) fn step(
             ),
         });
     }
-    let new = restrict(resource, subresource, &before, new);
+    let new = restrict(resource, scope.subresource, &before, new);
+    scope
+        .restriction
+        .check_update(scope.subresource, old, &new, view)?;
     let mut change = finish(resource, &before, new)?;
     if let Change::Put { value, .. } = &mut change
         && std::ptr::eq(resource, &SERVICES)

@@ -1,16 +1,19 @@
 //! GET with `watch`: a stream of events, one JSON object per line.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
 use hyper::body::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::negotiate::Form;
 use super::{Answer, Api, Scope, list_options, respond};
+use crate::server::metrics::Watching;
 use crate::server::object;
 use crate::server::random;
 use crate::server::resource::Resource;
@@ -23,6 +26,8 @@ use crate::server::table::{self, IncludeObject};
 const TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// No watch is kept for longer, whatever it asks for.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// How many lines about what there was are made before they are asked for.
+const AT_ONCE: usize = 16;
 /// Bookmarks come this often, or half as often.
 const BOOKMARK: Duration = Duration::from_secs(40);
 
@@ -40,10 +45,14 @@ impl Api {
                 Form::Table => Shown::Table(scope.include_object()?),
             },
         };
+        let slot = self.watches.clone().try_acquire_owned();
+        let slot = slot.map_err(|_| ApiError::TooManyRequests)?;
+        let watching = self.metrics.watching(resource, scope.namespace.as_deref());
         let prefix = resource.prefix(scope.namespace.as_deref());
         let from = options.resource_version.filter(|version| *version > 0);
         let begins_with_all = options.send_initial_events.unwrap_or(from.is_none());
-        let (initial, feed) = match from {
+        let mut begin_end = None;
+        let (begin, feed) = match from {
             // A version that is forgotten is told as an event, as kube-apiserver does: client-go and
             // kube-rs list again after that, and not after an error to the request itself.
             Some(from) if !begins_with_all => {
@@ -57,15 +66,14 @@ impl Api {
                         current: revision,
                     });
                 }
-                let mut lines: Vec<Bytes> = objects
-                    .iter()
+                let begin: Vec<Arc<StoredObject>> = objects
+                    .into_iter()
                     .filter(|object| begins_with_all && selector.matches(object))
-                    .map(|object| view.object(EventKind::Added, object))
                     .collect();
                 if options.send_initial_events == Some(true) && options.bookmarks {
-                    lines.push(view.bookmark(revision, true));
+                    begin_end = Some(view.bookmark(revision, true));
                 }
-                (lines, self.store.follow(resource, prefix, revision))
+                (begin, self.store.follow(resource, prefix, revision))
             }
         };
         let timeout = match options.timeout_seconds {
@@ -73,6 +81,8 @@ impl Api {
             _ => random::jittered(TIMEOUT),
         };
         let watch = Watch {
+            begin: begin.into_iter(),
+            begin_end,
             feed,
             selector,
             view,
@@ -80,10 +90,9 @@ impl Api {
             bookmark: options.bookmarks.then(next_bookmark),
             stopping: self.stopping.clone(),
             over: false,
+            _counted: (slot, watching),
         };
-        Ok(respond::stream(
-            stream::iter(initial).chain(watch.into_stream()),
-        ))
+        Ok(respond::stream(watch.into_stream()))
     }
 }
 
@@ -92,6 +101,10 @@ fn next_bookmark() -> Instant {
 }
 
 struct Watch {
+    /// What there was at the beginning and is still to be told, line by line as the client takes it.
+    begin: std::vec::IntoIter<Arc<StoredObject>>,
+    /// What is told after that.
+    begin_end: Option<Bytes>,
     feed: Feed,
     selector: Selector,
     view: EventView,
@@ -100,6 +113,8 @@ struct Watch {
     bookmark: Option<Instant>,
     stopping: CancellationToken,
     over: bool,
+    /// Lets go of its place when it ends, however it does.
+    _counted: (OwnedSemaphorePermit, Watching),
 }
 
 impl Watch {
@@ -115,6 +130,18 @@ impl Watch {
     async fn next(&mut self) -> Option<Vec<Bytes>> {
         if self.over {
             return None;
+        }
+        let begin: Vec<Bytes> = self
+            .begin
+            .by_ref()
+            .take(AT_ONCE)
+            .map(|object| self.view.object(EventKind::Added, &object))
+            .collect();
+        if !begin.is_empty() {
+            return Some(begin);
+        }
+        if let Some(end) = self.begin_end.take() {
+            return Some(vec![end]);
         }
         let bookmark = self.bookmark.unwrap_or(self.ends);
         tokio::select! {

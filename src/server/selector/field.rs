@@ -17,16 +17,37 @@ struct Term {
 impl FieldSelector {
     /// The error is Kubernetes' message.
     pub fn parse(resource: &Resource, text: &str) -> Result<FieldSelector, String> {
-        let mut terms = Vec::new();
-        for part in split_terms(text).iter().filter(|part| !part.is_empty()) {
-            let term = parse_term(part)
-                .ok_or_else(|| format!("invalid selector: '{text}'; can't understand '{part}'"))?;
-            if !selectable(resource, &term.label) {
-                return Err(format!("field label not supported: {}", term.label));
-            }
-            terms.push(term);
+        let selector = FieldSelector::parse_any(text)?;
+        match selector
+            .terms
+            .iter()
+            .find(|term| !selectable(resource, &term.label))
+        {
+            Some(term) => Err(format!("field label not supported: {}", term.label)),
+            None => Ok(selector),
         }
+    }
+
+    /// Whatever the fields are that it names.
+    pub fn parse_any(text: &str) -> Result<FieldSelector, String> {
+        let terms = split_terms(text)
+            .iter()
+            .filter(|part| !part.is_empty())
+            .map(|part| {
+                parse_term(part)
+                    .ok_or_else(|| format!("invalid selector: '{text}'; can't understand '{part}'"))
+            })
+            .collect::<Result<_, _>>()?;
         Ok(FieldSelector { terms })
+    }
+
+    /// The value that a field must have to be selected, if there is only one.
+    pub fn demanded(&self, label: &str) -> Option<&str> {
+        let demands = |term: &&Term| term.equal && term.label == label;
+        self.terms
+            .iter()
+            .find(demands)
+            .map(|term| term.value.as_str())
     }
 
     pub fn matches<'a>(&self, value_of: impl Fn(&str) -> &'a str) -> bool {
@@ -34,6 +55,18 @@ impl FieldSelector {
             .iter()
             .all(|term| (value_of(&term.label) == term.value) == term.equal)
     }
+}
+
+/// A value as it stands in a selector.
+pub fn escaped(value: &str) -> String {
+    let mut escaped = String::with_capacity(value.len());
+    for character in value.chars() {
+        if matches!(character, '\\' | ',' | '=') {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
 }
 
 fn selectable(resource: &Resource, label: &str) -> bool {

@@ -7,7 +7,7 @@ mod field;
 pub mod fuzzing;
 mod label;
 
-pub use field::FieldSelector;
+pub use field::{FieldSelector, escaped};
 pub use label::LabelSelector;
 
 use super::resource::Resource;

@@ -13,8 +13,10 @@ use super::{Shared, State};
 use crate::server::resource::Resource;
 use crate::server::status::ApiError;
 
-/// Events taken from the ring at a time: bounds how long the state is read-locked.
+/// Events taken from the ring at a time: bounds how long the state is read-locked, and what a
+/// follower holds that does not get on.
 const BATCH: usize = 512;
+const BATCH_BYTES: usize = 1 << 20;
 
 pub struct Feed {
     shared: Arc<Shared>,
@@ -101,19 +103,20 @@ impl Feed {
     fn take(&mut self) -> Result<Vec<Arc<Event>>, ApiError> {
         let state = self.shared.read();
         self.check_in(&state)?;
-        let mut events = Vec::new();
-        for event in events_after(&state, self.cursor) {
+        let before = self.cursor;
+        let mut events: Vec<Arc<Event>> = Vec::new();
+        let mut bytes = 0;
+        self.cursor = state.revision;
+        for event in events_after(&state, before) {
             if event.object.key.starts_with(&self.prefix) {
                 events.push(event.clone());
-                if events.len() == BATCH {
+                bytes += event.object.json.len();
+                if events.len() == BATCH || bytes >= BATCH_BYTES {
+                    self.cursor = event.object.revision;
                     break;
                 }
             }
         }
-        self.cursor = match events.last() {
-            Some(last) if events.len() == BATCH => last.object.revision,
-            _ => state.revision,
-        };
         Ok(events)
     }
 }

@@ -35,13 +35,12 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-#[cfg(test)]
-pub use backend::Loaded;
-pub use backend::{Backend, RedbBackend, StoreError};
+pub use backend::{Backend, Loaded, RedbBackend, StoreError};
 pub use feed::Feed;
 pub use object::{Event, EventKind, Owner, StoredObject, line};
 pub use writer::View;
 
+use super::authorize;
 use super::resource::{self, Resource};
 use super::status::ApiError;
 use load::Loader;
@@ -156,6 +155,16 @@ impl Store {
         self.shared.read().objects.get(key).cloned()
     }
 
+    /// How many objects of a resource there are.
+    pub fn count(&self, resource: &Resource) -> usize {
+        under(&self.shared.read().objects, &resource.prefix(None)).count()
+    }
+
+    /// Whether what is written can still reach the disk.
+    pub fn is_running(&self) -> bool {
+        !self.jobs.is_closed()
+    }
+
     /// All objects under a prefix in key order, and the revision at which that was so.
     pub fn list(&self, prefix: &str) -> (Vec<Arc<StoredObject>>, u64) {
         let state = self.shared.read();
@@ -227,6 +236,16 @@ impl Store {
     /// Events after revision `from` for the keys under `prefix`.
     pub fn follow(&self, resource: &'static Resource, prefix: String, from: u64) -> Feed {
         Feed::new(self.shared.clone(), resource, prefix, from)
+    }
+}
+
+impl authorize::Objects for Store {
+    fn get(&self, key: &str) -> Option<Arc<StoredObject>> {
+        self.get(key)
+    }
+
+    fn under(&self, prefix: &str) -> Vec<Arc<StoredObject>> {
+        self.list(prefix).0
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::backend::{Backend, StoreError};
 use super::object::{Event, EventKind, StoredObject};
 use super::{Change, Shared, State, under};
+use crate::server::authorize::Objects;
 use crate::server::object;
 use crate::server::status::ApiError;
 
@@ -45,6 +46,16 @@ impl View<'_> {
             .filter(|(key, _)| !self.overlay.contains_key(*key))
             .map(|(_, object)| object.clone());
         pending.chain(committed).collect()
+    }
+}
+
+impl Objects for View<'_> {
+    fn get(&self, key: &str) -> Option<Arc<StoredObject>> {
+        self.get(key)
+    }
+
+    fn under(&self, prefix: &str) -> Vec<Arc<StoredObject>> {
+        self.list(prefix)
     }
 }
 

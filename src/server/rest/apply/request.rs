@@ -50,7 +50,7 @@ impl Api {
                         if bytes_of(&new) > body::LIMIT_BYTES {
                             return Err(body::too_large());
                         }
-                        let change = step(view, scope.subresource, &old, new)?;
+                        let change = step(&scope, view, &old, new)?;
                         Ok(dry(scope.options.dry_run, &old, change))
                     }
                     None if scope.subresource.is_some() => Err(scope.not_found()),
@@ -95,6 +95,9 @@ fn create(
     if let Some(managers) = managers {
         object::metadata(&mut value).insert("managedFields".into(), managers);
     }
+    scope
+        .restriction
+        .check_create(scope.resource, &value, view)?;
     Ok(match admit(scope.resource, value, view)? {
         Change::Put { resource, value } if scope.options.dry_run => {
             Change::Preview { resource, value }

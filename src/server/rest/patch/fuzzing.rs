@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Patch;
+use crate::server::authorize::Restriction;
 use crate::server::object;
 use crate::server::request::Options;
 use crate::server::rest::fuzzing::{can_be_kept, resource_of};
@@ -26,6 +27,7 @@ pub fn patch(input: &[u8]) {
         name: Some(object::name(&live).to_owned()),
         subresource: None,
         options: Options::default(),
+        restriction: Restriction::default(),
     };
     for line in lines.take(4) {
         let mut next = live.clone();

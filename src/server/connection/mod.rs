@@ -1,33 +1,34 @@
 //! Accepting connections: TLS, then HTTP/1.1 or HTTP/2, each in a task of its own.
 //!
-//! What a stranger can cost is bounded: a handshake takes ten seconds at most, headers are limited,
-//! and only so many connections are open at a time.
+//! What a client can cost is bounded by [`Limits`]: who is slow, or does not read, is dropped.
+
+mod prompt;
+mod stall;
 
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{HttpService, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
 
-use super::rest::Api;
+use super::limits::Limits;
+use super::rest::{Api, Body};
 use super::tls;
+use prompt::Prompt;
+use stall::{Guarded, Streams, unless_stalled};
 
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long a client may take for the head of a request.
-const HEADERS: Duration = Duration::from_secs(30);
-/// How long a client may leave what it is sent unread.
-const STALLED_MILLISECONDS: u32 = 60_000;
-const HEADER_BYTES: u32 = 64 << 10;
-const CONNECTIONS: usize = 4_096;
 /// A listener that has run out of descriptors tries again after this.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long requests may go on once the server stops.
@@ -35,7 +36,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 
 /// Serves one listener until `api.stopping`, then lets requests in flight finish.
 pub async fn serve(listener: TcpListener, acceptor: TlsAcceptor, api: Arc<Api>) {
-    let open = Arc::new(Semaphore::new(CONNECTIONS));
+    let open = Arc::new(Semaphore::new(api.limits.connections));
     let mut connections = JoinSet::new();
     loop {
         let permit = tokio::select! {
@@ -75,50 +76,100 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     )
 }
 
-fn tune(stream: &TcpStream) -> io::Result<()> {
+fn tune(stream: &TcpStream, limits: &Limits) -> io::Result<()> {
     // Without this a watch's small events wait for the client's acknowledgements.
     stream.set_nodelay(true)?;
     // Ends a connection whose client no longer reads, a closed window included.
-    Ok(set_tcp_user_timeout(stream, STALLED_MILLISECONDS)?)
+    let stalled = u32::try_from(limits.stalled.as_millis()).unwrap_or(u32::MAX);
+    Ok(set_tcp_user_timeout(stream, stalled)?)
 }
 
+/// `PRI * HTTP/2.0`, two empty lines and what is between them (RFC 9113 §3.4).
+const PREFACE_BYTES: usize = 24;
+
 async fn connection(stream: TcpStream, acceptor: TlsAcceptor, api: Arc<Api>) {
-    if let Err(error) = tune(&stream) {
+    let limits = api.limits;
+    if let Err(error) = tune(&stream, &limits) {
         tracing::debug!(%error, "cannot tune a connection");
     }
-    let stream = match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+    let stream = match timeout(limits.handshake, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => return tracing::debug!("TLS handshake took too long"),
     };
-    let Some(caller) = tls::caller(stream.get_ref().1).map(Arc::new) else {
+    let session = stream.get_ref().1;
+    let is_http2 = session.alpn_protocol() == Some(b"h2");
+    let Some(caller) = tls::caller(session).map(Arc::new) else {
         return tracing::debug!("a client certificate names no user");
     };
     let stopping = api.stopping.clone();
     let service = service_fn(move |request| {
         let (api, caller) = (api.clone(), caller.clone());
-        async move { Ok::<_, Infallible>(api.handle(&caller, request).await) }
+        async move { Ok::<_, Infallible>(api.handle(&caller, request).await.map(Guarded::new)) }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
+    let serving = async {
+        match is_http2 {
+            true => serve_http2(stream, service, &limits, &stopping).await,
+            false => serve_http1(stream, service, &limits, &stopping).await,
+        }
+    };
+    match unless_stalled(limits.stalled, serving).await {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(%error, "connection ended"),
+        None => tracing::debug!("a connection is dropped: its client does not read"),
+    }
+}
+
+async fn serve_http1<S>(
+    stream: TlsStream<TcpStream>,
+    service: S,
+    limits: &Limits,
+    stopping: &CancellationToken,
+) -> hyper::Result<()>
+where
+    S: HttpService<Incoming, ResBody = Guarded<Body>, Error = Infallible> + Send,
+{
+    let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
-        .max_buf_size(HEADER_BYTES as usize * 2)
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(HEADERS)
-        .max_header_list_size(HEADER_BYTES);
-    let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        .header_read_timeout(limits.head)
+        .max_buf_size(limits.head_bytes as usize * 2)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     tokio::pin!(serving);
-    let result = tokio::select! {
+    tokio::select! {
         result = &mut serving => result,
         () = stopping.cancelled() => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
+    }
+}
+
+async fn serve_http2<S>(
+    stream: TlsStream<TcpStream>,
+    service: S,
+    limits: &Limits,
+    stopping: &CancellationToken,
+) -> hyper::Result<()>
+where
+    S: HttpService<Incoming, ResBody = Guarded<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    let streams = Streams {
+        limit: limits.stalled,
     };
-    if let Err(error) = result {
-        tracing::debug!(%error, "connection ended");
+    let stream = Prompt::new(stream, PREFACE_BYTES, limits.head);
+    let serving = http2::Builder::new(streams)
+        .timer(TokioTimer::new())
+        .keep_alive_interval(limits.head)
+        .max_header_list_size(limits.head_bytes)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(serving);
+    tokio::select! {
+        result = &mut serving => result,
+        () = stopping.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
     }
 }
