@@ -12,7 +12,7 @@ use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::model::{Mac, NodeCidrs, NodeName};
+use crate::model::{Mac, NodeCidrs, NodeName, architecture};
 use crate::plan::Peer;
 
 use super::claims::owner;
@@ -164,15 +164,10 @@ pub async fn register(client: &Client, ours: &Registration) -> Result<NodeView, 
 
 fn labels(ours: &Registration) -> BTreeMap<String, String> {
     let mut labels = ours.labels.clone();
-    let arch = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
     for (key, value) in [
         ("kubernetes.io/hostname", ours.name.as_str()),
         ("kubernetes.io/os", "linux"),
-        ("kubernetes.io/arch", arch),
+        ("kubernetes.io/arch", architecture()),
     ] {
         labels.insert(key.to_owned(), value.to_owned());
     }
@@ -283,7 +278,7 @@ fn node_info() -> Value {
         .find_map(|line| line.strip_prefix("PRETTY_NAME="))
         .map_or_else(String::new, |name| name.trim_matches('"').to_owned());
     json!({
-        "architecture": std::env::consts::ARCH,
+        "architecture": architecture(),
         "operatingSystem": "linux",
         "osImage": pretty,
         "kernelVersion": read("/proc/sys/kernel/osrelease"),

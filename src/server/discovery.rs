@@ -1,5 +1,7 @@
 //! What there is: the documents by which clients find resources.
 
+mod aggregated;
+
 use std::collections::BTreeMap;
 
 use hyper::body::Bytes;
@@ -9,9 +11,21 @@ use super::kinds::event;
 use super::kinds::review::{REVIEWS, Review};
 use super::openapi;
 use super::resource::{ALL, Resource, Subresource};
+use crate::model::architecture;
+
+/// In which form a client wants a document, where there is a choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Json,
+    /// All groups with their resources at once (KEP-3352), in this version of the format.
+    Aggregated(&'static str),
+    Protobuf,
+}
 
 pub enum Document {
     Json(Value),
+    /// With the version of its format.
+    Aggregated(Value, &'static str),
     /// JSON that is kept as it is sent.
     Made(Bytes),
     /// OpenAPI v2 in protobuf.
@@ -19,8 +33,14 @@ pub enum Document {
 }
 
 /// The document at a path that is no resource's.
-pub fn answer(path: &str) -> Option<Document> {
+pub fn answer(path: &str, form: Form) -> Option<Document> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    if let ([root @ ("api" | "apis")], Form::Aggregated(version)) = (parts.as_slice(), form) {
+        return Some(Document::Aggregated(
+            aggregated::list(root, version),
+            version,
+        ));
+    }
     let document = match parts.as_slice() {
         [] => {
             json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]})
@@ -42,7 +62,10 @@ pub fn answer(path: &str) -> Option<Document> {
             group["apiVersion"] = "v1".into();
             group
         }
-        ["openapi", "v2"] => return Some(Document::OpenApi(openapi::v2::document())),
+        ["openapi", "v2"] if form == Form::Protobuf => {
+            return Some(Document::OpenApi(openapi::v2::document()));
+        }
+        ["openapi", "v2"] => openapi::v2::json(),
         ["openapi", "v3", path @ ..] => return openapi::answer(path).map(Document::Made),
         ["api", version] => resources("", version)?,
         ["apis", group, version] => resources(group, version)?,
@@ -61,11 +84,7 @@ fn version() -> Value {
         "buildDate": "1970-01-01T00:00:00Z",
         "goVersion": "",
         "compiler": "rustc",
-        "platform": format!("linux/{}", match std::env::consts::ARCH {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        }),
+        "platform": format!("linux/{}", architecture()),
     })
 }
 
@@ -207,7 +226,7 @@ mod tests {
                 "" => format!("/api/{}", resource.version),
                 group => format!("/apis/{group}/{}", resource.version),
             };
-            let Some(Document::Json(list)) = answer(&path) else {
+            let Some(Document::Json(list)) = answer(&path, Form::Json) else {
                 panic!("nothing at {path}");
             };
             let names: Vec<&Value> = list["resources"]
@@ -218,6 +237,6 @@ mod tests {
                 .collect();
             assert!(names.contains(&&json!(resource.plural)), "{names:?}");
         }
-        assert!(answer("/apis/nobody/v1").is_none());
+        assert!(answer("/apis/nobody/v1", Form::Json).is_none());
     }
 }

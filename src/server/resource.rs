@@ -176,6 +176,16 @@ impl Resource {
             .find(|one| one.kind == kind && one.api_version() == api_version)
     }
 
+    /// What a client is told of it whatever it does with it.
+    pub fn deprecated(&self) -> &'static [&'static str] {
+        match (self.group, self.kind) {
+            ("", "Endpoints") => {
+                &["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"]
+            }
+            _ => &[],
+        }
+    }
+
     /// Whether all objects can be deleted at once; not so for namespaces, as in Kubernetes.
     pub fn deletes_collections(&self) -> bool {
         !std::ptr::eq(self, &kinds::namespace::NAMESPACES)

@@ -81,6 +81,9 @@ pub enum ApiError {
     /// What a patch makes of an object is none; `shown` is that, or the patch.
     #[error(" \"\" is invalid: patch: Invalid value: {shown:?}: {why}")]
     InvalidPatch { shown: String, why: String },
+    /// An operation of a JSON patch, which Kubernetes does not say more of.
+    #[error("the server rejected our request due to an error in our request")]
+    UnusablePatch,
     #[error("{0}")]
     BadRequest(String),
     #[error("the server does not allow this method on the requested resource")]
@@ -341,7 +344,8 @@ impl ApiError {
             | ApiError::ApplyConflict { .. } => 409,
             ApiError::Invalid { .. }
             | ApiError::InvalidOptions { .. }
-            | ApiError::InvalidPatch { .. } => 422,
+            | ApiError::InvalidPatch { .. }
+            | ApiError::UnusablePatch => 422,
             ApiError::Forbidden { .. }
             | ApiError::NamespaceTerminating { .. }
             | ApiError::Denied { .. } => 403,
@@ -367,7 +371,8 @@ impl ApiError {
             ApiError::Conflict { .. } | ApiError::ApplyConflict { .. } => "Conflict",
             ApiError::Invalid { .. }
             | ApiError::InvalidOptions { .. }
-            | ApiError::InvalidPatch { .. } => "Invalid",
+            | ApiError::InvalidPatch { .. }
+            | ApiError::UnusablePatch => "Invalid",
             ApiError::Forbidden { .. }
             | ApiError::NamespaceTerminating { .. }
             | ApiError::Denied { .. } => "Forbidden",
@@ -475,7 +480,9 @@ impl ApiError {
                     .collect();
                 Some(details)
             }
-            ApiError::NoSuchPath | ApiError::MethodNotAllowed => Some(json!({})),
+            ApiError::NoSuchPath | ApiError::MethodNotAllowed | ApiError::UnusablePatch => {
+                Some(json!({}))
+            }
             ApiError::Denied { resource, .. } if resource.is_empty() => Some(json!({})),
             ApiError::Denied {
                 group,

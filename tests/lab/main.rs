@@ -6,10 +6,13 @@ mod fabric;
 #[path = "../support/forwarded.rs"]
 mod forwarded;
 mod input;
+mod kubectl;
 mod lifecycle;
 mod observe;
 mod place;
 mod pods;
 mod streams;
+#[path = "../support/mod.rs"]
+mod support;
 mod terminal;
 mod workloads;

@@ -1,8 +1,10 @@
-//! A place of its own for a test: fresh user, network and mount namespaces.
+//! A place of its own for a test: fresh user, network and mount namespaces. And what scripts/setup
+//! has fetched.
 //!
 //! Used by several test programs, of which none uses all of it.
 #![allow(dead_code)]
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const INSIDE: &str = "PODNET_TEST_INSIDE";
@@ -48,4 +50,12 @@ pub fn sh(command: &str) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Where scripts/setup has put Debian 12's kubectl 1.20; `None` where it could not fetch it.
+pub fn oldest_kubectl() -> Option<PathBuf> {
+    let program = Path::new(env!("CARGO_BIN_EXE_podnet"));
+    let target = program.parent()?.parent()?;
+    let kubectl = target.join("kubectl-1.20/usr/bin/kubectl");
+    kubectl.is_file().then_some(kubectl)
 }

@@ -46,6 +46,16 @@ pub struct Streams {
     pub tty: bool,
 }
 
+impl Ask {
+    /// Those of the program, where one is asked for.
+    pub fn streams(&self) -> Streams {
+        match self {
+            Ask::Exec { streams, .. } | Ask::Attach { streams, .. } => *streams,
+            Ask::Log { .. } | Ask::PortForward { .. } => Streams::default(),
+        }
+    }
+}
+
 impl Query {
     /// # Errors
     /// 404 for a path that is none of these, 400 for a parameter that makes no sense.

@@ -220,10 +220,11 @@ async fn carry(connection: hyper::upgrade::Upgraded, carrier: Carrier, dir: Path
         }
         (ask, carrier) => {
             let (console, far) = console::pair();
+            let wanted = ask.streams();
             let running = super::container::run(&dir, ask, console);
             match carrier {
                 Carrier::WebSocket(_) => tokio::join!(running, websocket::carry(connection, far)),
-                Carrier::Spdy(_) => tokio::join!(running, spdy::carry(connection, far)),
+                Carrier::Spdy(_) => tokio::join!(running, spdy::carry(connection, far, wanted)),
             };
         }
     }

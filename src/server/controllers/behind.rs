@@ -105,9 +105,12 @@ fn named_port(pod: &Value, name: &str, protocol: &str) -> Option<i64> {
         .and_then(|port| port.get("containerPort")?.as_i64())
 }
 
+/// Those with the same ports together, each group in the order of the addresses as texts.
 fn by_ports(all: &[Behind]) -> BTreeMap<&[Port], Vec<&Behind>> {
+    let mut sorted: Vec<&Behind> = all.iter().collect();
+    sorted.sort_by(|one, other| one.address.cmp(&other.address));
     let mut groups: BTreeMap<&[Port], Vec<&Behind>> = BTreeMap::new();
-    for one in all {
+    for one in sorted {
         groups.entry(&one.ports).or_default().push(one);
     }
     groups

@@ -9,12 +9,11 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::note;
-use super::template::fnv_1a;
 use crate::server::kinds::event::EVENTS;
 use crate::server::object;
 use crate::server::rest::{DeleteOptions, admit, delete_in, prepare};
 use crate::server::status::ApiError;
-use crate::server::store::{Change, Store, StoredObject};
+use crate::server::store::{Change, Store, StoredObject, View};
 
 /// Events are kept this long, as by kube-apiserver's `--event-ttl`.
 const KEPT: SignedDuration = SignedDuration::from_hours(1);
@@ -30,14 +29,18 @@ pub struct Record {
 
 /// Writes an event about `about`. The same again counts up.
 pub async fn record(store: &Store, about: &Arc<StoredObject>, record: Record) {
-    let Ok(event) = prepare(&EVENTS, event(about, &record)) else {
+    let now = Timestamp::now();
+    let Ok(event) = prepare(&EVENTS, event(about, &record, now)) else {
         return tracing::warn!(reason = record.reason, "an event of our own is invalid");
     };
+    let about = about.clone();
     let written = store
         .write(move |view| {
-            let key = EVENTS.key(object::namespace(&event), object::name(&event));
-            match view.get(&key) {
-                None => admit(&EVENTS, event, view),
+            let namespace = object::namespace(&event);
+            let others = view.list(&EVENTS.key(namespace, &format!("{}.", about.name())));
+            let same = others.into_iter().find(|other| is_same(other, &event));
+            match same {
+                None => admit(&EVENTS, named(&about, event, now, view), view),
                 Some(before) => Ok(Change::Put {
                     resource: &EVENTS,
                     value: again(before.value(), &event),
@@ -54,19 +57,42 @@ pub async fn record(store: &Store, about: &Arc<StoredObject>, record: Record) {
     }
 }
 
-fn event(about: &StoredObject, record: &Record) -> Value {
-    let now = object::timestamp(Timestamp::now());
+/// Whether it says the same of the same object.
+fn is_same(other: &StoredObject, event: &Value) -> bool {
+    if other.field("involvedObject.uid") != object::text(event, "/involvedObject/uid")
+        || other.field("reason") != object::text(event, "/reason")
+    {
+        return false;
+    }
+    let other = other.value();
+    ["message", "source"]
+        .iter()
+        .all(|key| other.get(key) == event.get(key))
+}
+
+/// A name that sorts as things happened, as client-go's do.
+fn named(about: &StoredObject, mut event: Value, now: Timestamp, view: &View<'_>) -> Value {
+    let namespace = object::namespace(&event).to_owned();
+    let name = (now.as_nanosecond()..)
+        .map(|moment| format!("{}.{moment:016x}", about.name()))
+        .find(|name| view.get(&EVENTS.key(&namespace, name)).is_none());
+    object::metadata(&mut event).insert("name".into(), name.into());
+    event
+}
+
+/// Without a name of its own yet.
+fn event(about: &StoredObject, record: &Record, now: Timestamp) -> Value {
+    let now = object::timestamp(now);
     // Events about cluster-scoped objects live in `default`, as in Kubernetes.
     let namespace = match about.namespace() {
         "" => "default",
         namespace => namespace,
     };
-    let identity = format!("{}/{}/{}", about.uid, record.reason, record.message);
     json!({
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {
-            "name": format!("{}.{:016x}", about.name(), fnv_1a(identity.as_bytes())),
+            "name": about.name(),
             "namespace": namespace,
         },
         "involvedObject": {

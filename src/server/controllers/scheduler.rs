@@ -182,6 +182,7 @@ async fn report_unfit(store: &Store, key: &Arc<str>, message: String) {
     let before = store.get(key).map(|pod| pod.revision);
     let condition = json!({
         "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": &message,
+        "lastProbeTime": null,
     });
     let key = key.clone();
     let written = store

@@ -31,7 +31,7 @@ pub static DAEMON_SETS: Resource = Resource {
         tracks_generation: true,
         default: fill,
         prepare_create,
-        prepare_update: super::keep_update,
+        prepare_update,
         validate,
         grace: super::no_grace,
         mark_terminating: super::keep,
@@ -59,11 +59,29 @@ fn fill(set: &mut Value) {
     workload::fill_template(spec);
 }
 
+/// How often the template has changed: a field of the first versions, which lives on as this.
+pub const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
 fn prepare_create(set: &mut Value) {
+    count_templates(set, 1);
     set["status"] = json!({
         "currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0,
         "numberReady": 0,
     });
+}
+
+fn prepare_update(set: &mut Value, old: &Value) {
+    fill(set);
+    let changed = set.pointer("/spec/template") != old.pointer("/spec/template");
+    let before = old["metadata"]["annotations"][TEMPLATE_GENERATION].as_str();
+    let before = before.and_then(|count| count.parse().ok()).unwrap_or(1_u32);
+    count_templates(set, before.saturating_add(changed.into()));
+}
+
+fn count_templates(set: &mut Value, count: u32) {
+    object::metadata(set);
+    object::map(&mut set["metadata"], "annotations")
+        .insert(TEMPLATE_GENERATION.into(), count.to_string().into());
 }
 
 fn validate(set: &Value, old: Option<&Value>) -> Vec<Cause> {

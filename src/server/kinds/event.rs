@@ -1,8 +1,9 @@
 //! Events: stored as they come, in the shape of `v1`; `events.k8s.io/v1` is the same under other names.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::names;
+use crate::server::object::default;
 use crate::server::resource::{Resource, SelectableField, Strategy};
 use crate::server::table::plain;
 
@@ -34,6 +35,26 @@ pub static EVENTS: Resource = Resource {
             pointer: "/involvedObject/uid",
         },
         SelectableField {
+            label: "involvedObject.apiVersion",
+            pointer: "/involvedObject/apiVersion",
+        },
+        SelectableField {
+            label: "involvedObject.resourceVersion",
+            pointer: "/involvedObject/resourceVersion",
+        },
+        SelectableField {
+            label: "involvedObject.fieldPath",
+            pointer: "/involvedObject/fieldPath",
+        },
+        SelectableField {
+            label: "reportingComponent",
+            pointer: "/reportingComponent",
+        },
+        SelectableField {
+            label: "source",
+            pointer: "/source/component",
+        },
+        SelectableField {
             label: "reason",
             pointer: "/reason",
         },
@@ -46,7 +67,7 @@ pub static EVENTS: Resource = Resource {
         unknown_fields: super::unknown_fields::<k8s_openapi::api::core::v1::Event>,
         check_name: names::subdomain,
         tracks_generation: false,
-        default: super::keep,
+        default: fill,
         prepare_create: super::keep,
         prepare_update: super::keep_update,
         validate: super::valid,
@@ -58,6 +79,20 @@ pub static EVENTS: Resource = Resource {
     columns: plain::EVENT_COLUMNS,
     row: plain::event_row,
 };
+
+/// What Go writes of an event although it was not said.
+fn fill(event: &mut Value) {
+    let Some(event) = event.as_object_mut() else {
+        return;
+    };
+    default(event, "source", json!({}));
+    for moment in ["firstTimestamp", "lastTimestamp", "eventTime"] {
+        default(event, moment, Value::Null);
+    }
+    for text in ["reportingComponent", "reportingInstance"] {
+        default(event, text, "");
+    }
+}
 
 /// The newer group, and its version.
 pub const GROUP: &str = "events.k8s.io";
@@ -104,8 +139,6 @@ fn rename(map: &mut Map<String, Value>, from: &str, to: &str) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

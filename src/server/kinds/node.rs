@@ -42,6 +42,12 @@ pub static NODES: Resource = Resource {
 
 /// Keeps the two spellings of a node's range in step: `podCIDR` is the first of `podCIDRs`.
 fn default(value: &mut Value) {
+    // Go writes it although nobody listens.
+    object::default(
+        object::map(value, "status"),
+        "daemonEndpoints",
+        json!({"kubeletEndpoint": {"Port": 0}}),
+    );
     let spec = object::map(value, "spec");
     let first = spec
         .get("podCIDRs")

@@ -14,6 +14,17 @@ pub fn fill_pod(pod: &mut Value) {
 
 /// What is filled in in a pod and in a template for some.
 pub fn fill(pod: &mut Value) {
+    let conditions = pod.pointer_mut("/status/conditions");
+    for condition in conditions
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        if let Some(condition) = condition.as_object_mut() {
+            // Go writes it although nobody has set it for years.
+            default(condition, "lastProbeTime", Value::Null);
+        }
+    }
     let spec = object::map(pod, "spec");
     default(spec, "restartPolicy", "Always");
     default(spec, "dnsPolicy", "ClusterFirst");
@@ -23,6 +34,7 @@ pub fn fill(pod: &mut Value) {
     default(spec, "enableServiceLinks", true);
     default(spec, "preemptionPolicy", "PreemptLowerPriority");
     default(spec, "priority", 0);
+    fill_service_account(spec);
     let host_network = spec.get("hostNetwork") == Some(&Value::Bool(true));
     for list in ["initContainers", "containers"] {
         let containers = spec.get_mut(list).and_then(Value::as_array_mut);
@@ -42,6 +54,19 @@ pub fn fill(pod: &mut Value) {
     }
     resources::canonicalize(spec);
     tolerate_failing_nodes(spec);
+}
+
+/// Admission plugin ServiceAccount, but for the volume with the account's token: nobody in a pod is
+/// let in by one here. The older name says the same.
+fn fill_service_account(spec: &mut Map<String, Value>) {
+    let said = ["serviceAccountName", "serviceAccount"]
+        .into_iter()
+        .filter_map(|key| spec.get(key)?.as_str())
+        .find(|name| !name.is_empty());
+    let name = said.unwrap_or("default").to_owned();
+    for key in ["serviceAccountName", "serviceAccount"] {
+        spec.insert(key.into(), name.as_str().into());
+    }
 }
 
 fn fill_container(container: &mut Map<String, Value>, host_network: bool) {

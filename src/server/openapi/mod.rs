@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 use hyper::body::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::resource::{ALL, Resource};
+use kinds::Kind;
 
 /// A document as it is sent.
 #[derive(Clone)]
@@ -50,23 +50,23 @@ fn index() -> Value {
 fn documents() -> &'static BTreeMap<String, Document> {
     static DOCUMENTS: OnceLock<BTreeMap<String, Document>> = OnceLock::new();
     DOCUMENTS.get_or_init(|| {
-        let mut by_root: BTreeMap<String, Vec<&Resource>> = BTreeMap::new();
-        for resource in ALL {
-            by_root.entry(root(resource)).or_default().push(resource);
+        let mut by_root: BTreeMap<String, Vec<Kind>> = BTreeMap::new();
+        for kind in Kind::all() {
+            by_root.entry(kind.root()).or_default().push(kind);
         }
         by_root
             .into_iter()
-            .map(|(root, resources)| (root, Document::of(&resources)))
+            .map(|(root, kinds)| (root, Document::of(&kinds)))
             .collect()
     })
 }
 
 impl Document {
-    fn of(resources: &[&Resource]) -> Document {
-        let schemas = schemas::of(resources);
-        let paths: Map<String, Value> = resources
+    fn of(kinds: &[Kind]) -> Document {
+        let schemas = schemas::of(kinds);
+        let paths: Map<String, Value> = kinds
             .iter()
-            .flat_map(|resource| paths::of(resource, schemas.name_of(resource)))
+            .flat_map(|kind| paths::of(kind, schemas.name_of(kind)))
             .collect();
         let json = json!({
             "openapi": "3.0.0",
@@ -84,13 +84,6 @@ impl Document {
     }
 }
 
-fn root(resource: &Resource) -> String {
-    match resource.group {
-        "" => format!("api/{}", resource.version),
-        group => format!("apis/{group}/{}", resource.version),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,12 +93,18 @@ mod tests {
     }
 
     #[test]
-    fn the_index_leads_to_every_resource() {
+    fn the_index_leads_to_every_kind() {
         let index = document(&[]);
         for (root, _) in index["paths"].as_object().unwrap() {
             let path: Vec<&str> = root.split('/').collect();
             assert!(answer(&path).is_some(), "{root}");
         }
+        let reviews = document(&["apis", "authentication.k8s.io", "v1"]);
+        let paths = reviews["paths"].as_object().unwrap();
+        assert_eq!(
+            paths.keys().collect::<Vec<_>>(),
+            ["/apis/authentication.k8s.io/v1/selfsubjectreviews"]
+        );
         let core = document(&["api", "v1"]);
         let patch = &core["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["patch"];
         assert_eq!(patch["x-kubernetes-group-version-kind"]["kind"], "Pod");

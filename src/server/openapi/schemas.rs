@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::kinds;
-use crate::server::resource::Resource;
+use super::kinds::Kind;
 use crate::server::schema::{Field, Merge, Type};
 
 const PREFIX: &str = "#/components/schemas/";
@@ -14,38 +13,40 @@ const PREFIX: &str = "#/components/schemas/";
 pub struct Schemas {
     pub definitions: Map<String, Value>,
     /// The definition of each kind.
-    names: BTreeMap<&'static str, String>,
+    names: BTreeMap<(&'static str, &'static str), String>,
 }
 
 impl Schemas {
-    pub fn name_of(&self, resource: &Resource) -> Option<&str> {
-        self.names.get(resource.kind).map(String::as_str)
+    pub fn name_of(&self, kind: &Kind) -> Option<&str> {
+        self.names.get(&(kind.group, kind.name)).map(String::as_str)
     }
 }
 
-pub fn of(resources: &[&Resource]) -> Schemas {
+pub fn of(kinds: &[Kind]) -> Schemas {
     let mut generator = SchemaSettings::openapi3().into_generator();
     let mut names = BTreeMap::new();
-    for resource in resources {
-        let schema = kinds::generate(resource).map(|generate| generate(&mut generator));
+    for kind in kinds {
+        let schema = kind.generate().map(|generate| generate(&mut generator));
         let reference = schema.as_ref().and_then(|schema| schema.get("$ref"));
         let name = reference
             .and_then(Value::as_str)
             .and_then(|to| to.strip_prefix(PREFIX));
         if let Some(name) = name {
-            names.insert(resource.kind, name.to_owned());
+            names.insert((kind.group, kind.name), name.to_owned());
         }
     }
     let mut definitions = generator.take_definitions(true);
-    for resource in resources {
+    for kind in kinds {
         if let Some(definition) = names
-            .get(resource.kind)
+            .get(&(kind.group, kind.name))
             .and_then(|name| definitions.get_mut(name))
         {
-            definition["x-kubernetes-group-version-kind"] = json!([{
-                "group": resource.group, "version": resource.version, "kind": resource.kind,
-            }]);
-            annotate(&mut definitions, Type::of(resource));
+            definition["x-kubernetes-group-version-kind"] = json!([kind.spelled()]);
+            // It is where the types are Rust's; Kubernetes fills it in.
+            if let Some(required) = definition["required"].as_array_mut() {
+                required.retain(|field| field != "metadata");
+            }
+            annotate(&mut definitions, kind.merges());
         }
     }
     Schemas { definitions, names }
@@ -94,7 +95,6 @@ fn extensions(field: &Field) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::resource::ALL;
 
     /// Follows a property to the definition of its object or of its elements.
     fn definition_of<'a>(definitions: &'a Map<String, Value>, property: &'a Value) -> &'a Value {
@@ -136,25 +136,18 @@ mod tests {
 
     #[test]
     fn the_table_of_lists_is_about_fields_that_there_are() {
-        for resource in ALL {
-            let schemas = of(&[*resource]);
-            let name = schemas
-                .name_of(resource)
-                .unwrap_or_else(|| panic!("{resource:?}"));
+        for kind in Kind::all() {
+            let schemas = of(&[kind]);
+            let name = schemas.name_of(&kind).unwrap_or_else(|| panic!("{kind:?}"));
             let definition = &schemas.definitions[name];
-            check(
-                &schemas.definitions,
-                Type::of(resource),
-                definition,
-                resource.kind,
-            );
+            check(&schemas.definitions, kind.merges(), definition, kind.name);
         }
     }
 
     #[test]
     fn clients_learn_how_lists_merge() {
-        let pods = Resource::find("", "v1", "pods").expect("pods are served");
-        let schemas = of(&[pods]);
+        let pods = Kind::all().find(|kind| kind.name == "Pod");
+        let schemas = of(&[pods.expect("pods are served")]);
         let ports = &schemas.definitions["io.k8s.api.core.v1.Container"]["properties"]["ports"];
         assert_eq!(ports["x-kubernetes-patch-merge-key"], "containerPort");
         assert_eq!(ports["x-kubernetes-patch-strategy"], "merge");

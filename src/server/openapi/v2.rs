@@ -1,22 +1,27 @@
-//! OpenAPI v2 in protobuf: what kubectl asks for wherever version 3 does not suffice it.
+//! OpenAPI v2: what kubectl asks for wherever version 3 does not suffice it.
 //!
-//! That is to validate a `List`, and everything for a kubectl of before 1.24. It takes no other form,
-//! so none is offered. Only what such a client reads is written: the schemas with their extensions,
-//! and what patches understand.
+//! That is to validate a `List`, and everything for a kubectl of before 1.24. It takes protobuf and
+//! nothing else; of that, only what such a client reads is written: the schemas with their
+//! extensions, and what patches understand. Everybody else gets JSON, from [`swagger`].
 //!
-//! Format: `openapiv2/OpenAPIv2.proto` of google/gnostic, whose field numbers these are.
+//! Format of the protobuf: `openapiv2/OpenAPIv2.proto` of google/gnostic, whose field numbers these are.
+
+mod swagger;
+
+pub use swagger::document as json;
 
 use hyper::body::Bytes;
 use serde_json::{Map, Value, json};
 
+use super::kinds::Kind;
 use super::{paths, schemas};
-use crate::server::resource::ALL;
 
 pub const MEDIA_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// Made for each request: few ask.
 pub fn document() -> Bytes {
-    let schemas = schemas::of(ALL);
+    let kinds: Vec<Kind> = Kind::all().collect();
+    let schemas = schemas::of(&kinds);
     let mut document = Message::default();
     document.text(1, "2.0");
     document.message(2, |info| {
@@ -24,8 +29,8 @@ pub fn document() -> Bytes {
         info.text(2, "v1.33.0+podnet");
     });
     document.message(8, |message| {
-        for resource in ALL {
-            for (path, item) in paths::of(resource, None) {
+        for kind in &kinds {
+            for (path, item) in paths::of(kind, None) {
                 if let Some(patch) = item.get("patch") {
                     message.message(2, |named| {
                         named.text(1, &path);

@@ -63,7 +63,7 @@ pub fn bind(pod: &StoredObject, node: &str) -> Result<Change, ApiError> {
     object::map(&mut value, "spec").insert("nodeName".into(), node.into());
     object::set_condition(
         &mut value,
-        json!({"type": "PodScheduled", "status": "True"}),
+        json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null}),
         &object::timestamp(Timestamp::now()),
     );
     Ok(Change::Put {

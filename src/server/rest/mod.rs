@@ -120,7 +120,7 @@ impl Api {
         self.authorize(caller, &target, &options, request.method())?;
         match target {
             Target::Path(path) => match *request.method() {
-                Method::GET | Method::HEAD => self.path(&path, request.uri().query()),
+                Method::GET | Method::HEAD => self.path(&path, &request),
                 _ => Err(ApiError::MethodNotAllowed),
             },
             Target::Resource(mut target) => {
@@ -131,7 +131,9 @@ impl Api {
                 let verb = target.verb;
                 let newer_event = events::redirect(&mut target, &mut options);
                 let scope = Scope::of(target, options, Restriction::of(caller))?;
-                let answer = self.serve(verb, scope, request).await?;
+                let deprecated = scope.resource.deprecated();
+                let mut answer = self.serve(verb, scope, request).await?;
+                respond::warn(&mut answer, deprecated);
                 match newer_event {
                     true => events::renamed(verb, answer).await,
                     false => Ok(answer),
@@ -141,7 +143,8 @@ impl Api {
     }
 
     /// What is no resource.
-    fn path(&self, path: &str, query: Option<&str>) -> Answer {
+    fn path(&self, path: &str, request: &Request<Incoming>) -> Answer {
+        let query = request.uri().query();
         let state = health::State {
             store: self.store.is_running(),
             stopping: self.stopping.is_cancelled(),
@@ -162,7 +165,7 @@ impl Api {
             let metrics = metrics.map_err(|error| ApiError::Internal(error.to_string()))?;
             return Ok(respond::text(StatusCode::OK, metrics::MEDIA_TYPE, metrics));
         }
-        discovery::answer(path)
+        discovery::answer(path, negotiate::accepted_document(request))
             .map(|document| respond::document(&document, query))
             .ok_or(ApiError::NoSuchPath)
     }

@@ -137,10 +137,9 @@ impl Patch {
                 Some(shown)
             }
             Kind::Json(patch) => {
-                json::apply(&mut value, &patch).map_err(|why| ApiError::Invalid {
-                    resource,
-                    name: scope.name().to_owned(),
-                    causes: vec![Cause::invalid("patch", &why.path.into(), &why.detail)],
+                json::apply(&mut value, &patch).map_err(|why| {
+                    tracing::debug!(path = why.path, why = why.detail, "a patch does not apply");
+                    ApiError::UnusablePatch
                 })?;
                 None
             }

@@ -56,6 +56,13 @@ pub fn document(document: &Document, address: Option<&str>) -> Response<Body> {
             }
             response
         }
+        Document::Aggregated(body, version) => {
+            let form = format!(
+                "application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
+            );
+            let form = HeaderValue::from_str(&form).unwrap_or(JSON);
+            with_type(StatusCode::OK, form, full(body.to_string()))
+        }
         Document::OpenApi(body) => with_type(
             StatusCode::OK,
             HeaderValue::from_static(openapi::v2::MEDIA_TYPE),
@@ -72,9 +79,10 @@ pub fn stream(chunks: impl futures::Stream<Item = Bytes> + Send + 'static) -> Re
 }
 
 /// Adds `Warning: 299 - "…"` headers, which kubectl prints.
-pub fn warn(response: &mut Response<Body>, warnings: &[String]) {
+pub fn warn(response: &mut Response<Body>, warnings: &[impl AsRef<str>]) {
     for warning in warnings {
         let text: String = warning
+            .as_ref()
             .chars()
             .filter(|character| !character.is_control())
             .flat_map(|character| match character {

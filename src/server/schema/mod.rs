@@ -67,9 +67,14 @@ pub static PLAIN: Type = Type {
 
 impl Type {
     pub fn of(resource: &Resource) -> &'static Type {
+        Type::of_kind(resource.kind)
+    }
+
+    /// By the name of the kind alone; of one that is not known, what every object has.
+    pub fn of_kind(name: &str) -> &'static Type {
         table::KINDS
             .iter()
-            .find(|(kind, _)| *kind == resource.kind)
+            .find(|(kind, _)| *kind == name)
             .map_or(&table::OBJECT, |(_, of)| of)
     }
 

@@ -56,44 +56,46 @@ pub const EVENT_COLUMNS: &[Column] = &[
 ];
 
 pub fn event_row(event: &Value, now: Timestamp) -> Vec<Value> {
-    let first_of = |pointers: [&'static str; 4]| {
+    let since = |pointers: &[&'static str]| {
         let given = pointers
-            .into_iter()
+            .iter()
             .find(|pointer| !text(event, pointer).is_empty());
-        age(event, given.unwrap_or("/metadata/creationTimestamp"), now)
+        age(event, given.unwrap_or(&"/eventTime"), now)
     };
-    let object = format!(
-        "{}/{}",
+    let either = |one: &str, other: &str| match text(event, one) {
+        "" => text(event, other).to_owned(),
+        given => given.to_owned(),
+    };
+    let object = [
         text(event, "/involvedObject/kind").to_lowercase(),
-        text(event, "/involvedObject/name")
-    );
-    let source = [
-        text(event, "/source/component"),
-        text(event, "/source/host"),
-        text(event, "/reportingComponent"),
+        text(event, "/involvedObject/name").to_owned(),
     ];
-    let source: Vec<&str> = source.into_iter().filter(|part| !part.is_empty()).collect();
-    let count = event.get("count").and_then(Value::as_i64).unwrap_or(1);
+    let source = [
+        either("/source/component", "/reportingComponent"),
+        either("/source/host", "/reportingInstance"),
+    ];
+    let said = |parts: [String; 2], between: &str| {
+        let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        parts.join(between)
+    };
+    let count = ["/series/count", "/count"]
+        .into_iter()
+        .find_map(|pointer| event.pointer(pointer)?.as_i64())
+        .filter(|count| *count > 0);
     vec![
-        first_of([
+        since(&[
             "/series/lastObservedTime",
             "/lastTimestamp",
             "/firstTimestamp",
-            "/eventTime",
         ]),
         text(event, "/type").into(),
         text(event, "/reason").into(),
-        object.into(),
+        said(object, "/").into(),
         text(event, "/involvedObject/fieldPath").into(),
-        source.join(", ").into(),
+        said(source, ", ").into(),
         text(event, "/message").trim().into(),
-        first_of([
-            "/firstTimestamp",
-            "/eventTime",
-            "/lastTimestamp",
-            "/eventTime",
-        ]),
-        count.into(),
+        since(&["/firstTimestamp"]),
+        count.unwrap_or(1).into(),
         name(event).into(),
     ]
 }

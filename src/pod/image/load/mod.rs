@@ -23,6 +23,7 @@ use thiserror::Error;
 use super::Reference;
 use super::store::{Config, Loaded, Origin, Store, StoreError};
 use super::tree::Tree;
+use crate::model::architecture;
 
 /// Manifests and configurations are no larger (the OCI distribution specification's limit).
 const MAX_DOCUMENT_BYTES: u64 = 4 << 20;
@@ -52,10 +53,7 @@ pub enum LoadError {
         path: PathBuf,
         source: io::Error,
     },
-    #[error(
-        "the image is for {found}, this machine is linux/{}",
-        oci::architecture()
-    )]
+    #[error("the image is for {found}, this machine is linux/{}", architecture())]
     Platform { found: String },
     #[error("{} does not name its image; give it a name with --name", path.display())]
     NoName { path: PathBuf },
@@ -192,7 +190,7 @@ fn unpack(tree: &Tree, image: &Described, root: &Path) -> Result<u64, LoadError>
         image.config.os().to_string(),
         image.config.architecture().to_string(),
     );
-    if platform != ("linux".to_owned(), oci::architecture().to_owned()) {
+    if platform != ("linux".to_owned(), architecture().to_owned()) {
         return Err(LoadError::Platform {
             found: format!("{}/{}", platform.0, platform.1),
         });

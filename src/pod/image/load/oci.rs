@@ -1,13 +1,13 @@
 //! OCI image layouts (image-spec, image-layout.md): index.json leads to manifests, and they
 //! to configurations and layers, each under the digest of what it is.
 
-use std::env::consts::ARCH;
 use std::path::{Path, PathBuf};
 
 use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest, MediaType};
 
 use super::super::tree::Tree;
 use super::{Described, LoadError, damaged, digest, document};
+use crate::model::architecture;
 
 /// What carries a name, the whole one first.
 const NAMES: [&str; 2] = [
@@ -16,16 +16,6 @@ const NAMES: [&str; 2] = [
 ];
 /// Indexes in indexes; deeper ones are no image's.
 const DEPTH: usize = 4;
-
-/// This machine's, as OCI spells it.
-pub fn architecture() -> &'static str {
-    match ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "x86" => "386",
-        other => other,
-    }
-}
 
 pub fn describe(tree: &Tree, index: &[u8]) -> Result<Vec<Described>, LoadError> {
     let index = ImageIndex::from_reader(index).map_err(|error| damaged("index.json", error))?;

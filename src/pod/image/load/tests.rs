@@ -64,7 +64,7 @@ fn sha(bytes: &[u8]) -> String {
 
 fn config_of(layers: &[Vec<u8>]) -> Vec<u8> {
     let config = json!({
-        "architecture": oci::architecture(), "os": "linux",
+        "architecture": architecture(), "os": "linux",
         "config": {
             "Entrypoint": ["/bin/web"], "Cmd": ["--serve"], "Env": ["A=b"], "User": "web", "WorkingDir": "/srv",
         },

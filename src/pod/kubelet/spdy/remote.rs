@@ -17,11 +17,14 @@ use super::connection::{FrameReader, end_of, write};
 use super::frame::{Frame, StreamId};
 use super::headers::header;
 use crate::pod::kubelet::console::{Far, Input, Output};
+use crate::pod::kubelet::query::Streams as Wanted;
 
 /// How long a client may take to answer that the connection is over.
 const LINGER: Duration = Duration::from_secs(2);
 /// A terminal's size has some 30 bytes.
 const MAX_RESIZE_BYTES: usize = 1 << 10;
+/// How long a client may take to open its streams (the kubelet's `streamCreationTimeout`).
+const CREATION: Duration = Duration::from_secs(30);
 
 /// Which streams there are.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,10 +47,21 @@ impl Streams {
             _ => return None,
         })
     }
+
+    /// Whether all are open that a client with these wishes opens.
+    fn are(&self, wanted: Wanted) -> bool {
+        let separate = wanted.stderr && !wanted.tty;
+        self.error.is_some()
+            && (self.stdin.is_some() || !wanted.stdin)
+            && (self.stdout.is_some() || !wanted.stdout)
+            && (self.stderr.is_some() || !separate)
+            && (self.resize.is_some() || !wanted.tty)
+    }
 }
 
-/// Carries a console until its program's side is done or the client is gone.
-pub async fn carry(connection: Upgraded, far: Far) {
+/// Carries a console until its program's side is done or the client is gone. `wanted` is what the
+/// client has said that it will open.
+pub async fn carry(connection: Upgraded, far: Far, wanted: Wanted) {
     let (from, to) = split(TokioIo::new(connection));
     let (frames, outgoing) = mpsc::channel(1);
     let (streams, known) = watch::channel(Streams::default());
@@ -57,7 +71,7 @@ pub async fn carry(connection: Upgraded, far: Far) {
         streams,
         resize: Vec::new(),
     };
-    let told = tell(far.output, known, &frames);
+    let told = tell(far.output, known, wanted, &frames);
     let written = write(to, outgoing);
     let heard = async {
         listener.hear(far.input).await;
@@ -81,6 +95,7 @@ pub async fn carry(connection: Upgraded, far: Far) {
 async fn tell(
     mut output: mpsc::Receiver<Output>,
     mut known: watch::Receiver<Streams>,
+    wanted: Wanted,
     frames: &mpsc::Sender<Frame>,
 ) {
     while let Some(said) = output.recv().await {
@@ -103,6 +118,9 @@ async fn tell(
             return;
         }
     }
+    // A short program ends before its client, which waits for an answer to each, has opened all.
+    let open = known.wait_for(|all| all.are(wanted));
+    drop(timeout(CREATION, open).await);
     let all = *known.borrow();
     let ends = [all.stdout, all.stderr, all.error]
         .into_iter()

@@ -17,7 +17,7 @@ use super::placement::{Needs, Node};
 use super::pod_view::PodView;
 use super::workload::{AGAIN, Kind, Outcome, Workload, number};
 use super::{template, write};
-use crate::server::kinds::daemon_set::DAEMON_SETS;
+use crate::server::kinds::daemon_set::{DAEMON_SETS, TEMPLATE_GENERATION};
 use crate::server::kinds::node::NODES;
 use crate::server::kinds::pod::{self, PODS};
 use crate::server::object;
@@ -203,7 +203,12 @@ async fn carry_out(
 /// A pod of the set for a node, or for any.
 fn plain_pod(set: &Workload, node: Option<&str>, hash: &str) -> Value {
     let mut pod = template::pod(&set.object, &set.value["spec"]["template"]);
-    object::map(&mut pod["metadata"], "labels").insert(HASH.into(), hash.into());
+    let labels = object::map(&mut pod["metadata"], "labels");
+    labels.insert(HASH.into(), hash.into());
+    let generation = &set.value["metadata"]["annotations"][TEMPLATE_GENERATION];
+    if !generation.is_null() {
+        labels.insert("pod-template-generation".into(), generation.clone());
+    }
     tolerate(&mut pod);
     let Some(node) = node else {
         return pod;

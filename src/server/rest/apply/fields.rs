@@ -136,6 +136,8 @@ impl Fields {
                 member: false,
                 below: map
                     .iter()
+                    // What Go writes of a moment that was not said is nobody's.
+                    .filter(|(_, value)| !value.is_null())
                     .map(|(name, value)| {
                         (["f:", name].concat(), Fields::of(value, shape.field(name)))
                     })
