@@ -8,9 +8,11 @@ mod agent;
 mod api;
 mod check;
 mod client;
+mod completion;
 mod demo;
 mod doctor;
 mod down;
+mod help;
 mod image;
 mod inside;
 mod node;
@@ -62,12 +64,24 @@ enum Command {
     Check(check::Args),
     /// A tour: a lab, pods, routes, pings, a check, a repair, and down
     Demo(demo::Args),
+    /// List objects: as a table, YAML, JSON, or what a path finds in them
+    Get(Box<api::GetArgs>),
+    /// Tell all about an object, and what happened to it
+    Describe(Box<api::DescribeArgs>),
+    /// Create the objects of a file; a namespace, config map or deployment
+    Create(Box<api::CreateArgs>),
+    /// Make objects as a file says, whether they are there or not
+    Apply(Box<api::ApplyArgs>),
     /// Create a pod and run an image in it
     Run(api::RunArgs),
-    /// Create the objects of a file
-    Create(api::CreateArgs),
-    /// List pods, nodes and other objects
-    Get(api::GetArgs),
+    /// Delete objects by name, label or all
+    Delete(Box<api::DeleteArgs>),
+    /// Set and remove labels
+    Label(Box<api::LabelArgs>),
+    /// Set and remove annotations
+    Annotate(Box<api::LabelArgs>),
+    /// Wait until objects are as wanted, or gone
+    Wait(Box<api::WaitArgs>),
     /// Print what a container wrote
     Logs(api::LogsArgs),
     /// Run a command in a container
@@ -76,8 +90,18 @@ enum Command {
     Attach(api::AttachArgs),
     /// Reach ports of a pod from here
     PortForward(api::PortForwardArgs),
-    /// Delete objects by name, label or all
-    Delete(api::DeleteArgs),
+    /// Set how many pods a deployment or replica set has
+    Scale(Box<api::ScaleArgs>),
+    /// Follow a deployment or daemon set to its new pods, or back
+    Rollout(Box<api::RolloutArgs>),
+    /// Close nodes to new pods
+    Cordon(api::CordonArgs),
+    /// Open nodes to new pods again
+    Uncordon(api::CordonArgs),
+    /// Close nodes and move their pods elsewhere
+    Drain(Box<api::DrainArgs>),
+    /// List the kinds of objects there are
+    ApiResources(api::ApiResourcesArgs),
     /// Load images from files, list and remove them
     #[command(subcommand)]
     Image(image::Command),
@@ -92,6 +116,8 @@ enum Command {
     Server(server::Args),
     /// Be a node: claim a range, build its bridge, route to the other nodes
     Agent(agent::Args),
+    /// Print what a shell needs to complete these commands
+    Completion(completion::Args),
     #[command(hide = true)]
     Settle(settle::Args),
     #[command(hide = true)]
@@ -157,7 +183,7 @@ pub fn main() -> ExitCode {
     if let Some(code) = programs::dispatch(std::env::args_os()) {
         return code;
     }
-    let cli = Cli::parse();
+    let cli = help::parse();
     let filter = EnvFilter::try_from_env("PODNET_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -189,20 +215,32 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Shell(args) => shell::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),
-        Command::Run(args) => api::run(&args),
         Command::Get(args) => api::get(&args),
+        Command::Describe(args) => api::describe(&args),
         Command::Create(args) => api::create(&args),
+        Command::Apply(args) => api::apply(&args),
+        Command::Run(args) => api::run(&args),
+        Command::Delete(args) => api::delete(&args),
+        Command::Label(args) => api::label(&args),
+        Command::Annotate(args) => api::annotate(&args),
+        Command::Wait(args) => api::wait(&args),
         Command::Logs(args) => api::logs(&args),
         Command::Exec(args) => api::exec(&args),
         Command::Attach(args) => api::attach(&args),
         Command::PortForward(args) => api::port_forward(&args),
-        Command::Delete(args) => api::delete(&args),
+        Command::Scale(args) => api::scale(&args),
+        Command::Rollout(args) => api::rollout(&args),
+        Command::Cordon(args) => api::cordon(&args),
+        Command::Uncordon(args) => api::uncordon(&args),
+        Command::Drain(args) => api::drain(&args),
+        Command::ApiResources(args) => api::api_resources(&args),
         Command::Image(command) => image::run(&command),
         Command::Kubeconfig(args) => kubeconfig(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Node(command) => node::run(&command),
         Command::Server(args) => serve(args),
         Command::Agent(args) => agent::run(args),
+        Command::Completion(args) => completion::run(&args),
         Command::Settle(args) => settle::run(&args),
         Command::Supervise(args) => {
             let name = args.lab.name()?;

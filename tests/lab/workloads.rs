@@ -5,12 +5,12 @@ use std::process::{Command, Output, Stdio};
 use crate::place::{Place, eventually, text};
 
 /// `None` where there is no kubectl on the path; the test then says that it was skipped.
-struct Kubectl<'a> {
+pub struct Kubectl<'a> {
     place: &'a Place,
 }
 
 impl<'a> Kubectl<'a> {
-    fn of(place: &'a Place) -> Option<Kubectl<'a>> {
+    pub fn of(place: &'a Place) -> Option<Kubectl<'a>> {
         let mut version = Command::new("kubectl");
         version.args(["version", "--client"]).stdout(Stdio::null());
         if version.status().is_err() {
@@ -20,7 +20,7 @@ impl<'a> Kubectl<'a> {
         Some(Kubectl { place })
     }
 
-    fn run(&self, arguments: &str) -> Output {
+    pub fn run(&self, arguments: &str) -> Output {
         let lab = self.place.lab("default");
         Command::new("kubectl")
             .args(arguments.split(' '))
@@ -33,7 +33,7 @@ impl<'a> Kubectl<'a> {
     }
 
     /// What a command that has to succeed prints.
-    fn ok(&self, arguments: &str) -> String {
+    pub fn ok(&self, arguments: &str) -> String {
         let output = self.run(arguments);
         let (out, error) = (text(&output.stdout), text(&output.stderr));
         assert!(output.status.success(), "kubectl {arguments}: {out}{error}");

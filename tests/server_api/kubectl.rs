@@ -62,6 +62,15 @@ impl Kubectl {
         String::from_utf8(output.stderr).unwrap()
     }
 
+    /// It, not run yet.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        command(self.home.path(), arguments)
+    }
+
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.home.path().join("config")
+    }
+
     /// Writes a manifest and returns its path.
     pub fn file(&self, name: &str, manifest: &Value) -> String {
         let path: PathBuf = self.home.path().join(name);

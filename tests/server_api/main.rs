@@ -17,6 +17,7 @@ mod nodes;
 mod owners;
 mod patches;
 mod rollouts;
+mod same;
 mod services;
 mod updates;
 mod verbs;

@@ -3,14 +3,20 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::{anyhow, bail};
+use clap::ValueEnum;
 use futures::StreamExt;
-use http::{Method, Request, header};
 use kube::Client;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use super::manifest::{FileArg, Manifest};
-use super::resource::{Resource, escape, split};
-use super::{LabArg, SelectorArg, explain, one_way_to_choose};
+use super::duration::{Patience, parse_patience};
+use super::failure::{Failures, when};
+use super::manifest::FileArg;
+use super::print::Output;
+use super::resource::{Catalog, Object};
+use super::select::{Choice, ScopeArg, SelectorArg, Source};
+use super::{ClusterArg, DryRunArg, http};
 
 /// Objects looked at at a time while waiting for them to go.
 const AT_ONCE: usize = 16;
@@ -20,15 +26,14 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    pub(super) lab: LabArg,
+    pub(super) cluster: ClusterArg,
     /// What to delete: a resource and names, or RESOURCE/NAME
     #[arg(required_unless_present = "filename", value_name = "RESOURCE [NAME]")]
     words: Vec<String>,
     #[command(flatten)]
-    file: FileArg,
-    /// [default: default]
-    #[arg(short, long)]
-    namespace: Option<String>,
+    files: FileArg,
+    #[command(flatten)]
+    scope: ScopeArg,
     #[command(flatten)]
     selector: SelectorArg,
     /// All of them in the namespace
@@ -37,135 +42,241 @@ pub struct Args {
     /// Seconds that each gets to end by itself
     #[arg(long, value_name = "SECONDS")]
     grace_period: Option<i64>,
+    /// One second of grace
+    #[arg(long, conflicts_with = "grace_period")]
+    now: bool,
+    /// Without waiting for anybody who has to end something; with --grace-period=0
+    #[arg(long)]
+    force: bool,
+    /// What becomes of what they own
+    #[arg(long, value_enum, default_value = "background", value_name = "HOW")]
+    cascade: Cascade,
+    /// No word of what is not there
+    #[arg(long)]
+    ignore_not_found: bool,
     /// Wait until they are gone
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
+        default_missing_value = "true", require_equals = true)]
     wait: bool,
+    /// How long to wait: 30s, 5m; 0 is for ever
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_patience)]
+    timeout: Patience,
+    #[command(flatten)]
+    dry_run: DryRunArg,
+    /// name: only what was deleted
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<Output>,
 }
 
-/// One object to delete.
-struct Doomed {
-    resource: Resource,
-    name: String,
-    path: String,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Cascade {
+    /// It goes afterwards
+    Background,
+    /// It goes first
+    Foreground,
+    /// It stays
+    Orphan,
+}
+
+impl Args {
+    /// Seconds; `None` leaves it to the objects.
+    fn grace_seconds(&self) -> anyhow::Result<Option<i64>> {
+        let asked = match self.now {
+            true => Some(1),
+            false => self.grace_period.filter(|seconds| *seconds >= 0),
+        };
+        match (self.force, asked) {
+            (true, None) => Ok(Some(0)),
+            (true, Some(1..)) => {
+                bail!("--force and --grace-period greater than 0 cannot be specified together")
+            }
+            (_, asked) => Ok(asked),
+        }
+    }
 }
 
 /// All that can be deleted is, even if some cannot: 1 then.
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
-    let doomed = match args.words.is_empty() {
-        true => in_files(args)?,
-        false => named(client, args).await?,
-    };
-    let mut failed = false;
+    let options = options(args)?;
+    if args.all && args.selector.is_given() {
+        bail!("setting 'all' parameter but found a non empty selector. ");
+    }
+    let catalog = Catalog::discover(client).await?;
+    let mut failures = Failures::default();
+    let doomed = doomed(client, args, &catalog, &mut failures).await?;
+    if args.ignore_not_found {
+        failures.forgive(http::is_not_found);
+    }
+    if doomed.is_empty() && failures.are_none() && !args.ignore_not_found {
+        println!("No resources found");
+    }
+    if args.force {
+        eprintln!(
+            "Warning: Immediate deletion does not wait for confirmation that the running resource has been \
+             terminated. The resource may continue to run on the cluster indefinitely."
+        );
+    }
     let mut going = Vec::new();
-    for Doomed {
-        resource,
-        name,
-        path,
-    } in doomed
-    {
-        match delete(client, &path, args.grace_period).await {
+    for (object, file) in doomed {
+        let deleted = delete(client, args, &object, &options).await;
+        match deleted {
             Ok(uid) => {
-                println!("{} \"{name}\" deleted", resource.singular);
-                going.push((path, uid));
+                say(args, &object);
+                going.push((object, uid));
             }
-            Err(error) => {
-                eprintln!("error: {:#}", explain(error));
-                failed = true;
+            Err(error) if http::is_not_found(&error) && (args.all || args.ignore_not_found) => {}
+            Err(error) => failures.add(match file {
+                Some(file) => when(error, "deleting", &file),
+                None => error,
+            }),
+        }
+    }
+    if args.wait && !args.dry_run.is_any() {
+        wait(
+            client,
+            going,
+            args.timeout.deadline_or_never(),
+            &mut failures,
+        )
+        .await;
+    }
+    failures.into_result()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn options(args: &Args) -> anyhow::Result<Value> {
+    let propagation = match args.cascade {
+        Cascade::Background => "Background",
+        Cascade::Foreground => "Foreground",
+        Cascade::Orphan => "Orphan",
+    };
+    let mut options = json!({
+        "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation,
+    });
+    if let Some(seconds) = args.grace_seconds()? {
+        options["gracePeriodSeconds"] = seconds.into();
+    }
+    if args.dry_run.is_server() {
+        options["dryRun"] = json!(["All"]);
+    }
+    Ok(options)
+}
+
+/// With the file that names each, if one does. Objects with a name are not looked at first: the
+/// server says if there is none.
+async fn doomed(
+    client: &Client,
+    args: &Args,
+    catalog: &Catalog,
+    failures: &mut Failures,
+) -> anyhow::Result<Vec<(Object, Option<String>)>> {
+    let choice = Choice {
+        words: &args.words,
+        files: &args.files,
+        scope: &args.scope,
+        selector: &args.selector,
+        all: args.all,
+    };
+    let mut doomed = Vec::new();
+    for source in choice.sources(catalog)? {
+        match source {
+            Source::One {
+                resource,
+                name,
+                path,
+                file,
+            } => {
+                // A path begins with its namespace, where it has one.
+                let namespace = path
+                    .split_once("/namespaces/")
+                    .filter(|_| resource.namespaced)
+                    .and_then(|(_, rest)| rest.split('/').next());
+                let value = json!({"metadata": {"name": name, "namespace": namespace}});
+                doomed.push((Object { resource, value }, file));
+            }
+            list @ Source::List { .. } => {
+                let found = failures
+                    .keep(list.fetch(client).await)
+                    .into_iter()
+                    .flatten();
+                doomed.extend(found.map(|object| (object, None)));
             }
         }
     }
-    if args.wait {
-        wait(client, going).await?;
-    }
-    Ok(ExitCode::from(u8::from(failed)))
-}
-
-fn in_files(args: &Args) -> anyhow::Result<Vec<Doomed>> {
-    let doom = |manifest: Manifest| {
-        Ok(Doomed {
-            path: manifest.path(args.namespace.as_deref())?,
-            resource: manifest.resource,
-            name: manifest.name,
-        })
-    };
-    args.file.read()?.into_iter().map(doom).collect()
-}
-
-async fn named(client: &Client, args: &Args) -> anyhow::Result<Vec<Doomed>> {
-    if !args.file.filename.is_empty() {
-        anyhow::bail!("give -f FILE, or a resource and names, but not both");
-    }
-    let (resource, mut names) = split(&args.words)?;
-    one_way_to_choose(&names, args.all || args.selector.is_given())?;
-    let namespace = args.namespace.as_deref().unwrap_or("default");
-    let collection = resource.collection(Some(namespace));
-    if names.is_empty() {
-        names = chosen(client, &args.selector.apply(&collection)).await?;
-        if names.is_empty() {
-            eprintln!("No resources found");
-        }
-    }
-    let doom = |name: String| Doomed {
-        path: format!("{collection}/{}", escape(&name)),
-        resource,
-        name,
-    };
-    Ok(names.into_iter().map(doom).collect())
-}
-
-/// The names of what is listed under `url`.
-async fn chosen(client: &Client, url: &str) -> anyhow::Result<Vec<String>> {
-    let request = Request::get(url).body(Vec::new())?;
-    let list: Value = client.request(request).await.map_err(explain)?;
-    let items = list["items"].as_array().map_or(&[][..], Vec::as_slice);
-    let name = |item: &Value| item["metadata"]["name"].as_str().map(str::to_owned);
-    Ok(items.iter().filter_map(name).collect())
+    Ok(doomed)
 }
 
 /// The uid of what is going, as far as the answer tells.
 async fn delete(
     client: &Client,
-    path: &str,
-    grace_seconds: Option<i64>,
-) -> Result<Option<String>, kube::Error> {
-    let options = json!({
-        "apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": grace_seconds,
-    });
-    let request = Request::builder()
-        .method(Method::DELETE)
-        .uri(path)
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(options.to_string().into_bytes())
-        .map_err(kube::Error::HttpError)?;
-    let answer: Value = client.request(request).await?;
+    args: &Args,
+    object: &Object,
+    options: &Value,
+) -> anyhow::Result<Option<String>> {
+    let path = object.path();
+    if args.dry_run.is_client() {
+        return http::get(client, &path).await.map(|_| None);
+    }
+    let answer = http::delete(client, &path, options).await?;
     let uid = [&answer["metadata"]["uid"], &answer["details"]["uid"]];
     Ok(uid.into_iter().find_map(Value::as_str).map(str::to_owned))
 }
 
-async fn wait(client: &Client, going: Vec<(String, Option<String>)>) -> anyhow::Result<()> {
-    let mut waiting = futures::stream::iter(going)
-        .map(|(path, uid)| async move {
-            let gone = until_gone(client, &path, uid.as_deref()).await;
-            gone.map_err(|error| explain(error).context(format!("wait for {path}")))
-        })
-        .buffer_unordered(AT_ONCE);
-    while let Some(gone) = waiting.next().await {
-        gone?;
+fn say(args: &Args, object: &Object) {
+    if matches!(args.output, Some(Output::Name)) {
+        return println!("{}", object.slashed());
     }
-    Ok(())
+    let done = if args.force {
+        "force deleted"
+    } else {
+        "deleted"
+    };
+    println!(
+        "{} {:?} {done}{}",
+        object.resource.qualified(),
+        object.name(),
+        args.dry_run.suffix()
+    );
 }
 
-async fn until_gone(client: &Client, path: &str, uid: Option<&str>) -> Result<(), kube::Error> {
+async fn wait(
+    client: &Client,
+    going: Vec<(Object, Option<String>)>,
+    deadline: Option<Instant>,
+    failures: &mut Failures,
+) {
+    let mut waiting =
+        futures::stream::iter(going)
+            .map(|(object, uid)| async move {
+                until_gone(client, &object, uid.as_deref(), deadline).await
+            })
+            .buffer_unordered(AT_ONCE);
+    while let Some(gone) = waiting.next().await {
+        failures.keep(gone);
+    }
+}
+
+/// Until there is no such object, or another of its name. A `deadline` of `None` is never.
+pub async fn until_gone(
+    client: &Client,
+    object: &Object,
+    uid: Option<&str>,
+    deadline: Option<Instant>,
+) -> anyhow::Result<()> {
     let mut pause = FIRST_PAUSE;
     loop {
-        let request = Request::get(path)
-            .body(Vec::new())
-            .map_err(kube::Error::HttpError)?;
-        match client.request::<Value>(request).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+        match http::get(client, &object.path()).await {
+            Err(error) if http::is_not_found(&error) => return Ok(()),
             Err(error) => return Err(error),
-            Ok(now) if now["metadata"]["uid"].as_str() != uid => return Ok(()),
+            Ok(now) if uid.is_some() && now["metadata"]["uid"].as_str() != uid => return Ok(()),
             Ok(_) => {}
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            let plural = &object.resource.plural;
+            return Err(anyhow!(
+                "timed out waiting for the condition on {plural}/{}",
+                object.name()
+            ));
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);

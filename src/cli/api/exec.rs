@@ -6,12 +6,12 @@ use kube::Client;
 
 use super::resource::escape;
 use super::session::{self, Wanted};
-use super::{LabArg, NamespaceArg};
+use super::{ClusterArg, NamespaceArg, target};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    pub(super) lab: LabArg,
+    pub(super) cluster: ClusterArg,
     #[command(flatten)]
     place: ContainerArg,
     #[command(flatten)]
@@ -24,7 +24,7 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 pub struct AttachArgs {
     #[command(flatten)]
-    pub(super) lab: LabArg,
+    pub(super) cluster: ClusterArg,
     #[command(flatten)]
     place: ContainerArg,
     #[command(flatten)]
@@ -34,7 +34,7 @@ pub struct AttachArgs {
 /// Which container a verb is about.
 #[derive(Debug, clap::Args)]
 struct ContainerArg {
-    /// The pod's name, or pod/NAME
+    /// The pod, or what keeps it, such as deployment/web
     #[arg(value_name = "POD")]
     pod: String,
     #[command(flatten)]
@@ -46,11 +46,15 @@ struct ContainerArg {
 
 impl ContainerArg {
     /// The URL of a subresource of the pod, up to the parameters that follow.
-    fn url(&self, subresource: &str) -> String {
-        let path = pod_path(&self.namespace, &self.pod);
+    async fn url(&self, client: &Client, subresource: &str) -> anyhow::Result<String> {
+        let target = target::find(client, &self.namespace.namespace, &self.pod).await?;
+        let path = pod_path(&self.namespace, &target.pod);
         let container = self.container.as_deref().map(escape);
         let container = container.map(|name| format!("container={name}&"));
-        format!("{path}/{subresource}?{}", container.unwrap_or_default())
+        Ok(format!(
+            "{path}/{subresource}?{}",
+            container.unwrap_or_default()
+        ))
     }
 }
 
@@ -59,19 +63,13 @@ pub(super) fn pod_path(namespace: &NamespaceArg, pod: &str) -> String {
     format!(
         "/api/v1/namespaces/{}/pods/{}",
         escape(&namespace.namespace),
-        escape(pod_name(pod))
+        escape(pod)
     )
-}
-
-pub(super) fn pod_name(pod: &str) -> &str {
-    let prefixes = ["pod/", "pods/", "po/"];
-    let named = prefixes.iter().find_map(|prefix| pod.strip_prefix(prefix));
-    named.unwrap_or(pod)
 }
 
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let wanted = args.wanted.settled();
-    let mut url = args.place.url("exec") + &wanted.query();
+    let mut url = args.place.url(client, "exec").await? + &wanted.query();
     for word in &args.command {
         url += &format!("&command={}", escape(word));
     }
@@ -81,7 +79,7 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
 
 pub async fn attach(client: &Client, args: &AttachArgs) -> anyhow::Result<ExitCode> {
     let wanted = args.wanted.settled();
-    let url = args.place.url("attach") + &wanted.query();
+    let url = args.place.url(client, "attach").await? + &wanted.query();
     let status = session::run(client, &url, wanted).await?;
     Ok(session::exit_code(&status)?.into())
 }

@@ -2,155 +2,219 @@
 
 use std::process::ExitCode;
 
-use clap::ValueEnum;
-use http::{Request, header};
+use anyhow::bail;
 use kube::Client;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::resource::{Resource, escape, split};
-use super::table::Table;
-use super::{LabArg, NamespaceArg, SelectorArg, explain};
-
-const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
-const PLAIN: &str = "application/json";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Table,
-    Wide,
-    Json,
-    Yaml,
-    Name,
-}
+use super::failure::Failures;
+use super::manifest::FileArg;
+use super::print::jsonpath::Template;
+use super::print::table::{Extras, Printer, Table};
+use super::print::{Output, Structured, list_of};
+use super::resource::{Catalog, Object};
+use super::select::{Choice, ScopeArg, SelectorArg, Source};
+use super::{ClusterArg, http, sort, watch};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    pub(super) lab: LabArg,
-    /// What to list: pods, nodes, namespaces, events, configmaps, leases; then names, if any
-    #[arg(required = true, value_name = "RESOURCE [NAME]")]
+    pub(super) cluster: ClusterArg,
+    /// What to list, such as pods or pods,nodes or all; then names, if any; or RESOURCE/NAME
+    #[arg(required_unless_present = "filename", value_name = "RESOURCE [NAME]")]
     words: Vec<String>,
     #[command(flatten)]
-    namespace: NamespaceArg,
-    /// In every namespace
-    #[arg(short = 'A', long)]
-    all_namespaces: bool,
+    files: FileArg,
+    #[command(flatten)]
+    pub(super) scope: ScopeArg,
     #[command(flatten)]
     selector: SelectorArg,
-    /// How to print it
-    #[arg(short, long, value_enum, default_value = "table")]
-    output: Output,
+    /// wide, name, json, yaml, jsonpath=TEMPLATE, jsonpath-as-json=TEMPLATE, custom-columns=SPEC
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(super) output: Option<Output>,
+    /// Leave the table's first line out
+    #[arg(long)]
+    no_headers: bool,
+    /// A column with all labels
+    #[arg(long)]
+    show_labels: bool,
+    /// A column for each of these labels
+    #[arg(short = 'L', long, value_name = "LABEL", value_delimiter = ',')]
+    label_columns: Vec<String>,
+    /// A path to sort by: .metadata.creationTimestamp
+    #[arg(long, value_name = "PATH", value_parser = Template::relaxed)]
+    sort_by: Option<Template>,
+    /// No word of what is not there
+    #[arg(long)]
+    ignore_not_found: bool,
+    /// Show who owns which field, in JSON and YAML
+    #[arg(long)]
+    show_managed_fields: bool,
+    /// Go on with what changes
+    #[arg(short, long)]
+    watch: bool,
+    /// Only what changes from now on
+    #[arg(long)]
+    pub(super) watch_only: bool,
+    /// A column for what happened to it, with --watch
+    #[arg(long)]
+    pub(super) output_watch_events: bool,
+}
+
+impl Args {
+    fn choice(&self) -> Choice<'_> {
+        Choice {
+            words: &self.words,
+            files: &self.files,
+            scope: &self.scope,
+            selector: &self.selector,
+            all: true,
+        }
+    }
+
+    pub(super) fn extras(&self) -> Extras {
+        Extras {
+            wide: matches!(self.output, Some(Output::Wide)),
+            no_headers: self.no_headers,
+            show_labels: self.show_labels,
+            label_columns: self.label_columns.clone(),
+            event_column: self.output_watch_events && self.watches(),
+        }
+    }
+
+    fn watches(&self) -> bool {
+        self.watch || self.watch_only
+    }
 }
 
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
-    let (resource, names) = split(&args.words)?;
-    let collection = collection(&resource, args);
-    let paths = match names.is_empty() {
-        true => vec![args.selector.apply(&collection)],
-        false => names
-            .iter()
-            .map(|n| format!("{collection}/{}", escape(n)))
-            .collect(),
-    };
-    match args.output {
-        Output::Table | Output::Wide => print_tables(client, args, &resource, &paths).await?,
-        Output::Json | Output::Yaml | Output::Name => {
-            print_objects(client, args, &resource, &paths, names.len()).await?;
-        }
+    let catalog = Catalog::discover(client).await?;
+    let sources = args.choice().sources(&catalog)?;
+    if args.watches() {
+        return match &sources[..] {
+            [one] => watch::run(client, args, one).await,
+            _ => bail!("you may only specify a single resource type, or one object, to watch"),
+        };
+    }
+    match &args.output {
+        None | Some(Output::Wide) => print_tables(client, args, &sources).await?,
+        Some(output) => print_objects(client, args, output, &sources).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn collection(resource: &Resource, args: &Args) -> String {
-    let one = Some(args.namespace.namespace.as_str()).filter(|_| !args.all_namespaces);
-    resource.collection(one)
+async fn print_tables(client: &Client, args: &Args, sources: &[Source]) -> anyhow::Result<()> {
+    let mut failures = Failures::default();
+    let mut tables: Vec<(&Source, Table)> = Vec::new();
+    for source in sources {
+        if let Some(table) = failures.keep(table(client, args, source).await) {
+            tables.push((source, table));
+        }
+        forgive(args, &mut failures);
+    }
+    let several = sources
+        .iter()
+        .any(|source| source.resource() != sources[0].resource());
+    let mut printed = false;
+    let mut rest = tables.into_iter().peekable();
+    while let Some((source, table)) = rest.next() {
+        let resource = source.resource();
+        let prefix = several.then(|| resource.slashed(""));
+        let with_namespace = args.scope.all_namespaces && resource.namespaced;
+        let mut printer = Printer::new(args.extras(), with_namespace, prefix);
+        printer.add(table, "");
+        while let Some((_, more)) = rest.next_if(|(next, _)| next.resource() == resource) {
+            printer.add(more, "");
+        }
+        let text = printer.flush();
+        if text.is_empty() {
+            continue;
+        }
+        if printed && !args.no_headers {
+            println!();
+        }
+        print!("{text}");
+        printed = true;
+    }
+    let all_in_one =
+        !args.scope.all_namespaces && sources.iter().all(|source| source.resource().namespaced);
+    if !printed && failures.are_none() && !args.ignore_not_found {
+        match all_in_one {
+            true => eprintln!(
+                "No resources found in {} namespace.",
+                args.scope.namespace()
+            ),
+            false => eprintln!("No resources found"),
+        }
+    }
+    failures.into_result()
 }
 
-async fn print_tables(
-    client: &Client,
-    args: &Args,
-    resource: &Resource,
-    paths: &[String],
-) -> anyhow::Result<()> {
-    let mut all: Option<Table> = None;
-    for path in paths {
-        let table: Table = fetch(client, path, TABLE).await?;
-        match &mut all {
-            Some(all) => all.rows.extend(table.rows),
-            None => all = Some(table),
-        }
+async fn table(client: &Client, args: &Args, source: &Source) -> anyhow::Result<Table> {
+    let url = source.url();
+    let url = match &args.sort_by {
+        // Sorted by fields that no column has.
+        Some(_) => format!("{url}{}includeObject=Object", join(url)),
+        None => url.to_owned(),
+    };
+    let answer = http::get_as(client, &url, http::TABLE).await?;
+    let mut table: Table = serde_json::from_value(answer)?;
+    if let Some(path) = &args.sort_by {
+        sort::by(path, &mut table.rows, |row| &row.object)?;
     }
-    match all.filter(|table| !table.rows.is_empty()) {
-        Some(table) => {
-            let with_namespace = args.all_namespaces && resource.namespaced;
-            print!(
-                "{}",
-                table.render(args.output == Output::Wide, with_namespace)
-            );
-        }
-        None if args.all_namespaces || !resource.namespaced => eprintln!("No resources found"),
-        None => eprintln!(
-            "No resources found in {} namespace.",
-            args.namespace.namespace
-        ),
+    Ok(table)
+}
+
+/// What comes between a URL and one more parameter.
+pub(super) fn join(url: &str) -> char {
+    if url.contains('?') { '&' } else { '?' }
+}
+
+/// Who said so does not want to hear of what is not there.
+fn forgive(args: &Args, failures: &mut Failures) {
+    if args.ignore_not_found {
+        failures.forgive(http::is_not_found);
     }
-    Ok(())
 }
 
 async fn print_objects(
     client: &Client,
     args: &Args,
-    resource: &Resource,
-    paths: &[String],
-    named: usize,
+    output: &Output,
+    sources: &[Source],
 ) -> anyhow::Result<()> {
-    let mut objects: Vec<Value> = Vec::new();
-    for path in paths {
-        objects.push(fetch(client, path, PLAIN).await?);
+    let mut failures = Failures::default();
+    let mut objects: Vec<Object> = Vec::new();
+    let single = matches!(sources, [Source::One { .. }]);
+    for source in sources {
+        objects.extend(
+            failures
+                .keep(source.fetch(client).await)
+                .into_iter()
+                .flatten(),
+        );
+        forgive(args, &mut failures);
     }
-    for object in &mut objects {
-        hide_field_owners(object);
+    if let Some(path) = &args.sort_by {
+        sort::by(path, &mut objects, |object| &object.value)?;
     }
-    let shown = match (named, objects.pop()) {
-        (0 | 1, Some(only)) => only,
-        (_, last) => {
-            objects.extend(last);
-            json!({"apiVersion": "v1", "kind": "List", "items": objects})
+    match output {
+        _ if single && objects.is_empty() => {}
+        Output::Structured(form) => {
+            let shown = match single {
+                true => objects.remove(0).value,
+                false => list_of(objects),
+            };
+            print!("{}", text(args, form, shown)?);
         }
-    };
-    match args.output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(&shown)?),
-        Output::Yaml => print!("{}", serde_saphyr::to_string(&shown)?),
-        _ => {
-            let single = std::slice::from_ref(&shown);
-            let items = shown["items"].as_array().map_or(single, Vec::as_slice);
-            for item in items {
-                let name = item["metadata"]["name"].as_str().unwrap_or_default();
-                println!("{}/{name}", resource.singular);
+        Output::Name | Output::Wide => {
+            for object in &objects {
+                println!("{}", object.slashed());
             }
         }
     }
-    Ok(())
+    failures.into_result()
 }
 
-/// Who owns which field is for programs; kubectl does not show it either.
-fn hide_field_owners(object: &mut Value) {
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.shift_remove("managedFields");
-    }
-    if let Some(Value::Array(items)) = object.get_mut("items") {
-        items.iter_mut().for_each(hide_field_owners);
-    }
-}
-
-async fn fetch<T: DeserializeOwned>(
-    client: &Client,
-    path: &str,
-    accept: &str,
-) -> anyhow::Result<T> {
-    let request = Request::get(path)
-        .header(header::ACCEPT, accept)
-        .body(Vec::new())?;
-    client.request(request).await.map_err(explain)
+pub(super) fn text(args: &Args, form: &Structured, shown: Value) -> anyhow::Result<String> {
+    form.shown(shown, args.show_managed_fields, !args.no_headers)
 }

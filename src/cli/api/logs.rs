@@ -5,22 +5,27 @@ use std::process::ExitCode;
 
 use bytes::Bytes;
 use futures::AsyncBufReadExt;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
-use kube::api::{Api, LogParams};
+use kube::api::{Api, ListParams, LogParams};
 
-use super::exec::pod_name;
 use super::session::print as print_block;
-use super::{LabArg, NamespaceArg, explain};
+use super::{ClusterArg, NamespaceArg, explain, target};
+
+/// Of each pod that is chosen by its labels, if nobody asks for more.
+const TAIL_OF_EACH: u32 = 10;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    pub(super) lab: LabArg,
-    /// The pod's name, or pod/NAME
-    #[arg(value_name = "POD")]
-    pod: String,
+    pub(super) cluster: ClusterArg,
+    /// The pod, or what keeps it, such as deployment/web
+    #[arg(value_name = "POD", required_unless_present = "selector")]
+    pod: Option<String>,
+    /// Those of all pods with these labels
+    #[arg(short = 'l', long, conflicts_with_all = ["pod", "follow"])]
+    selector: Option<String>,
     #[command(flatten)]
     namespace: NamespaceArg,
     /// The container; needed where a pod has several
@@ -35,23 +40,53 @@ pub struct Args {
     /// Of the run before
     #[arg(short, long)]
     previous: bool,
-    /// Only so many lines from the end
-    #[arg(long, value_name = "LINES")]
-    tail: Option<u32>,
+    /// Only so many lines from the end; -1 is all
+    #[arg(long, value_name = "LINES", allow_negative_numbers = true)]
+    tail: Option<i64>,
     /// Only what is not older: 5m, 1h30m
     #[arg(long, value_name = "DURATION")]
     since: Option<SignedDuration>,
+    /// Only what is not older: 2026-11-24T12:00:00Z
+    #[arg(long, value_name = "TIME", conflicts_with = "since")]
+    since_time: Option<Timestamp>,
+    /// Only so many bytes
+    #[arg(long, value_name = "BYTES")]
+    limit_bytes: Option<i64>,
     /// With the time of each line
     #[arg(long)]
     timestamps: bool,
 }
 
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), &args.namespace.namespace);
-    let pod = pod_name(&args.pod);
+    let namespace = &args.namespace.namespace;
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let mut names = Vec::new();
+    if let Some(selector) = &args.selector {
+        let chosen = ListParams::default().labels(selector);
+        let list = pods.list(&chosen).await.map_err(explain)?;
+        names.extend(list.items.into_iter().filter_map(|pod| pod.metadata.name));
+        if names.is_empty() {
+            eprintln!("No resources found in {namespace} namespace.");
+        }
+    } else if let Some(word) = &args.pod {
+        names.push(target::find(client, namespace, word).await?.pod);
+    }
+    for name in names {
+        for container in containers(&pods, &name, args).await? {
+            print(&pods, &name, &params(args, container)).await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Which of a pod's; `None` leaves it to the server.
+async fn containers(
+    pods: &Api<Pod>,
+    pod: &str,
+    args: &Args,
+) -> anyhow::Result<Vec<Option<String>>> {
     if !args.all_containers {
-        print(&pods, pod, &params(args, args.container.clone())).await?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(vec![args.container.clone()]);
     }
     let spec = pods
         .get(pod)
@@ -60,19 +95,20 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
         .spec
         .unwrap_or_default();
     let first = spec.init_containers.unwrap_or_default();
-    for container in first.into_iter().chain(spec.containers) {
-        print(&pods, pod, &params(args, Some(container.name))).await?;
-    }
-    Ok(ExitCode::SUCCESS)
+    let all = first.into_iter().chain(spec.containers);
+    Ok(all.map(|container| Some(container.name)).collect())
 }
 
 fn params(args: &Args, container: Option<String>) -> LogParams {
+    let of_each = args.selector.as_ref().map(|_| i64::from(TAIL_OF_EACH));
     LogParams {
         container,
         follow: args.follow,
+        limit_bytes: args.limit_bytes,
         previous: args.previous,
-        tail_lines: args.tail.map(i64::from),
+        tail_lines: args.tail.or(of_each).filter(|lines| *lines >= 0),
         since_seconds: args.since.map(|since| since.as_secs()),
+        since_time: args.since_time,
         timestamps: args.timestamps,
         ..LogParams::default()
     }

@@ -3,137 +3,202 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde_json::Value;
 
-use super::resource::{Resource, escape};
+use super::print::name_of;
+use super::resource::{Catalog, Resource};
 
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct FileArg {
     /// A file of objects, YAML or JSON; a directory of them; - for standard input
-    #[arg(short, long = "filename", value_name = "FILE")]
-    pub filename: Vec<PathBuf>,
+    #[arg(short, long = "filename", value_name = "FILE", value_delimiter = ',')]
+    filename: Vec<PathBuf>,
+    /// Directories with all below them
+    #[arg(short = 'R', long)]
+    recursive: bool,
 }
 
 /// One object as somebody wrote it.
+#[derive(Debug)]
 pub struct Manifest {
-    pub resource: Resource,
-    pub name: String,
-    /// As written; `None` leaves it to the command line.
-    pub namespace: Option<String>,
     pub object: Value,
+    /// Where: a path, or STDIN.
+    pub source: String,
+}
+
+/// One whose kind the server has, and whose namespace is settled.
+pub struct Resolved {
+    pub resource: Rc<Resource>,
+    pub object: Value,
+    pub source: String,
 }
 
 impl FileArg {
+    pub fn is_given(&self) -> bool {
+        !self.filename.is_empty()
+    }
+
     /// Every object, in the order of the command line; a directory's files by name, lists
     /// taken apart.
     pub fn read(&self) -> anyhow::Result<Vec<Manifest>> {
         let mut manifests = Vec::new();
         for path in &self.filename {
-            for file in files(path)? {
-                let text = match file.as_os_str() == "-" {
-                    true => io::read_to_string(io::stdin()),
-                    false => fs::read_to_string(&file),
+            for file in self.files(path)? {
+                let (text, source) = match file.as_os_str() == "-" {
+                    true => (io::read_to_string(io::stdin()), "STDIN".to_owned()),
+                    false => (fs::read_to_string(&file), file.display().to_string()),
                 };
-                let origin = file.display().to_string();
-                let text = text.with_context(|| format!("cannot read {origin}"))?;
-                let found = parse(&text).with_context(|| origin.clone())?;
-                if found.is_empty() {
-                    bail!("{origin}: no objects in it");
-                }
-                manifests.extend(found);
+                let text = text.with_context(|| format!("cannot read {source}"))?;
+                let objects = parse(&text).with_context(|| format!("error parsing {source}"))?;
+                manifests.extend(objects.into_iter().map(|object| Manifest {
+                    object,
+                    source: source.clone(),
+                }));
             }
+        }
+        if manifests.is_empty() && self.is_given() {
+            bail!("no objects passed to it");
         }
         Ok(manifests)
     }
+
+    fn files(&self, path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+        if path.as_os_str() == "-" || path.is_file() {
+            return Ok(vec![path.to_owned()]);
+        }
+        if !path.exists() {
+            bail!("the path {:?} does not exist", path.display().to_string());
+        }
+        if !path.is_dir() {
+            return Ok(vec![path.to_owned()]);
+        }
+        let files = self.below(path)?;
+        if files.is_empty() {
+            bail!(
+                "error reading [{}]: recognized file extensions are [.json .yaml .yml]",
+                path.display()
+            );
+        }
+        Ok(files)
+    }
+
+    fn below(&self, dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+        let entries =
+            fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))?;
+        let paths = entries.map(|entry| Ok(entry?.path()));
+        let mut paths: Vec<PathBuf> = paths.collect::<io::Result<_>>()?;
+        paths.sort();
+        let mut files = Vec::new();
+        for path in paths {
+            if path.is_dir() && self.recursive {
+                files.extend(self.below(&path)?);
+            } else if path.is_file() && is_manifest(&path) {
+                files.push(path);
+            }
+        }
+        Ok(files)
+    }
+}
+
+fn is_manifest(file: &Path) -> bool {
+    let ending = file.extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| ENDINGS.contains(&ending))
 }
 
 impl Manifest {
-    fn new(object: Value) -> anyhow::Result<Manifest> {
-        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
-        let (Some(api_version), Some(kind)) = (text("/apiVersion"), text("/kind")) else {
-            bail!("an object needs apiVersion and kind");
-        };
-        let resource = Resource::of_kind(api_version, kind)?;
-        let name = text("/metadata/name").unwrap_or_default().to_owned();
-        if name.is_empty() && text("/metadata/generateName").is_none() {
-            bail!("a {kind} without metadata.name");
-        }
-        Ok(Manifest {
-            resource,
-            name,
-            namespace: text("/metadata/namespace").map(str::to_owned),
-            object,
-        })
-    }
-
-    /// Where it is created.
+    /// Finds what it is one of, and writes the namespace into it: `asked`, or `default`.
     ///
     /// # Errors
-    /// The file and the command line name different namespaces.
-    pub fn collection(&self, asked: Option<&str>) -> anyhow::Result<String> {
-        let namespace = match (self.namespace.as_deref(), asked) {
-            (Some(own), Some(asked)) if self.resource.namespaced && own != asked => bail!(
-                "{}/{} is of namespace {own}, but --namespace is {asked}; leave one out",
-                self.resource.singular,
-                self.name
-            ),
-            (Some(own), _) => own,
-            (None, asked) => asked.unwrap_or("default"),
-        };
-        Ok(self.resource.collection(Some(namespace)))
-    }
-
-    pub fn path(&self, asked: Option<&str>) -> anyhow::Result<String> {
-        Ok(format!(
-            "{}/{}",
-            self.collection(asked)?,
-            escape(&self.name)
-        ))
-    }
-}
-
-fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let is_manifest = |file: &PathBuf| {
-        let ending = file.extension().and_then(|ending| ending.to_str());
-        ending.is_some_and(|ending| ENDINGS.contains(&ending)) && file.is_file()
-    };
-    let entries = fs::read_dir(path).with_context(|| format!("cannot list {}", path.display()))?;
-    let paths = entries.map(|entry| Ok(entry?.path()));
-    let mut files: Vec<PathBuf> = paths.collect::<io::Result<_>>()?;
-    files.retain(is_manifest);
-    files.sort();
-    if files.is_empty() {
-        bail!("{}: no .yaml, .yml or .json file in it", path.display());
-    }
-    Ok(files)
-}
-
-fn parse(text: &str) -> anyhow::Result<Vec<Manifest>> {
-    let documents: Vec<Value> = match serde_json::from_str(text) {
-        Ok(json) => vec![json],
-        Err(_) => serde_saphyr::from_multiple(text)?,
-    };
-    let mut manifests = Vec::new();
-    for mut document in documents {
-        let is_list = document.get("kind").and_then(Value::as_str) == Some("List");
-        match document.get_mut("items").map(Value::take) {
-            Some(Value::Array(items)) if is_list => {
-                for item in items {
-                    manifests.push(Manifest::new(item)?);
+    /// The server has no such kind, or the file and `asked` name different namespaces.
+    pub fn resolve(self, catalog: &Catalog, asked: Option<&str>) -> anyhow::Result<Resolved> {
+        let Manifest { mut object, source } = self;
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+        let api_version = text("/apiVersion").unwrap_or_default();
+        let kind = text("/kind").unwrap_or_default();
+        let own = text("/metadata/namespace").filter(|own| !own.is_empty());
+        let resource = catalog.of_kind(api_version, kind).map_err(|error| {
+            anyhow!(
+                "resource mapping not found for name: {:?} namespace: {:?} from {source:?}: \
+                 {error}\nensure CRDs are installed first",
+                name_of(&object),
+                own.unwrap_or_default(),
+            )
+        })?;
+        if resource.namespaced {
+            match (own, asked) {
+                (Some(own), Some(asked)) if own != asked => bail!(
+                    "the namespace from the provided object {own:?} does not match the namespace \
+                     {asked:?}. You must pass '--namespace={own}' to perform this operation."
+                ),
+                (Some(_), _) => {}
+                (None, asked) => {
+                    object["metadata"]["namespace"] = asked.unwrap_or("default").into()
                 }
             }
-            _ if document.is_null() => {}
-            _ => manifests.push(Manifest::new(document)?),
+        }
+        Ok(Resolved {
+            resource,
+            object,
+            source,
+        })
+    }
+}
+
+impl Resolved {
+    pub fn name(&self) -> &str {
+        name_of(&self.object)
+    }
+
+    pub fn collection(&self) -> String {
+        let namespace = self.object["metadata"]["namespace"].as_str();
+        self.resource.collection(namespace)
+    }
+
+    pub fn path(&self) -> String {
+        self.resource.path(&self.object)
+    }
+}
+
+fn parse(text: &str) -> anyhow::Result<Vec<Value>> {
+    let documents: Vec<Value> = match text.trim_start().starts_with('{') {
+        true => serde_json::Deserializer::from_str(text)
+            .into_iter()
+            .collect::<Result<_, _>>()?,
+        false => serde_saphyr::from_multiple(text)?,
+    };
+    let mut objects = Vec::new();
+    for mut document in documents {
+        if document.is_null() {
+            continue;
+        }
+        let kind = document.get("kind").and_then(Value::as_str);
+        let is_list = kind.is_some_and(|kind| kind.ends_with("List"));
+        match document.get_mut("items") {
+            Some(Value::Array(items)) if is_list => objects.append(items),
+            _ => objects.push(document),
         }
     }
-    Ok(manifests)
+    for object in &objects {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+        if text("/apiVersion").is_none() {
+            bail!("error validating data: apiVersion not set");
+        }
+        let Some(kind) = text("/kind") else {
+            bail!("error validating data: kind not set");
+        };
+        if text("/metadata/name")
+            .or(text("/metadata/generateName"))
+            .is_none()
+        {
+            bail!("resource name may not be empty: a {kind} without metadata.name");
+        }
+    }
+    Ok(objects)
 }
 
 #[cfg(test)]
@@ -141,8 +206,11 @@ mod tests {
     use super::*;
 
     fn names(text: &str) -> Vec<String> {
-        let manifests = parse(text).expect("objects");
-        manifests.into_iter().map(|m| m.name).collect()
+        let objects = parse(text).expect("objects");
+        objects
+            .iter()
+            .map(|object| name_of(object).to_owned())
+            .collect()
     }
 
     #[test]
@@ -155,23 +223,13 @@ mod tests {
         );
         assert_eq!(names(&two), ["a", "b"]);
         let json = r#"{"apiVersion":"v1","kind":"List","items":[
-            {"apiVersion":"v1","kind":"Namespace","metadata":{"name":"c"}}]}"#;
-        assert_eq!(names(json), ["c"]);
+            {"apiVersion":"v1","kind":"Namespace","metadata":{"name":"c"}}]}
+            {"apiVersion":"v1","kind":"Namespace","metadata":{"name":"d"}}"#;
+        assert_eq!(names(json), ["c", "d"]);
         let refused = |text: &str| parse(text).err().map(|error| error.to_string());
         let error = refused("kind: Pod").expect("no apiVersion");
         assert!(error.contains("apiVersion"), "{error}");
         let error = refused("apiVersion: v1\nkind: Pod").expect("no name");
         assert!(error.contains("metadata.name"), "{error}");
-    }
-
-    #[test]
-    fn two_namespaces_at_once_are_an_error() {
-        let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: x}\n";
-        let manifest = parse(text).expect("a pod").remove(0);
-        assert_eq!(
-            manifest.path(None).expect("a path"),
-            "/api/v1/namespaces/x/pods/a"
-        );
-        assert!(manifest.path(Some("y")).is_err());
     }
 }

@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use kube::Client;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,8 +18,9 @@ use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::exec::pod_path;
+use super::print::name_of;
 use super::session::{Socket, on_channel, open};
-use super::{LabArg, NamespaceArg};
+use super::{ClusterArg, NamespaceArg, http, target};
 
 const DATA: u8 = 0;
 const ERROR: u8 = 1;
@@ -28,8 +30,8 @@ const BLOCK_BYTES: usize = 32 << 10;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    pub(super) lab: LabArg,
-    /// The pod's name, or pod/NAME
+    pub(super) cluster: ClusterArg,
+    /// The pod, or what leads to it, such as service/web
     #[arg(value_name = "POD")]
     pod: String,
     #[command(flatten)]
@@ -66,21 +68,23 @@ impl FromStr for Ports {
 }
 
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
-    let path: Arc<str> = pod_path(&args.namespace, &args.pod).into();
+    let target = target::find(client, &args.namespace.namespace, &args.pod).await?;
+    let path: Arc<str> = pod_path(&args.namespace, &target.pod).into();
     // One that is not there is better said now than at the first connection.
-    let there = http::Request::get(&*path).body(Vec::new())?;
-    client.request_text(there).await.map_err(super::explain)?;
+    let pod = http::get(client, &path).await?;
     let mut listening = JoinSet::new();
     for ports in &args.ports {
         let listener = TcpListener::bind((args.address, ports.local)).await;
         let listener = listener
             .with_context(|| format!("cannot listen on {} port {}", args.address, ports.local))?;
-        println!(
-            "Forwarding from {} -> {}",
-            listener.local_addr()?,
-            ports.remote
-        );
-        let url = format!("{path}/portforward?ports={}", ports.remote);
+        let remote = match &target.found_by {
+            Some(keeper) if keeper.resource.kind == "Service" => {
+                behind(&keeper.value, ports.remote, &pod)?
+            }
+            _ => ports.remote,
+        };
+        println!("Forwarding from {} -> {remote}", listener.local_addr()?);
+        let url = format!("{path}/portforward?ports={remote}");
         listening.spawn(accept(listener, client.clone(), url));
     }
     match listening.join_next().await {
@@ -88,6 +92,34 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
         None => bail!("give a port"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The pod's port behind a service's.
+fn behind(service: &Value, port: u16, pod: &Value) -> anyhow::Result<u16> {
+    let name = name_of(service);
+    let ports = service["spec"]["ports"].as_array();
+    let found = ports.into_iter().flatten().find(|one| one["port"] == port);
+    let found =
+        found.with_context(|| format!("Service {name} does not have a service port {port}"))?;
+    let target = &found["targetPort"];
+    let Some(wanted) = target.as_str() else {
+        let number = target.as_u64().unwrap_or(port.into());
+        return Ok(u16::try_from(number)?);
+    };
+    let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
+    let mut ports =
+        containers.flat_map(|container| container["ports"].as_array().into_iter().flatten());
+    let number = ports
+        .find(|one| one["name"] == wanted)
+        .map(|one| &one["containerPort"]);
+    let number = number.and_then(Value::as_u64);
+    let number = number.with_context(|| {
+        format!(
+            "Pod '{}' does not have a named port '{wanted}'",
+            name_of(pod)
+        )
+    })?;
+    Ok(u16::try_from(number)?)
 }
 
 async fn accept(listener: TcpListener, client: Client, url: String) -> anyhow::Result<()> {
@@ -156,7 +188,21 @@ async fn hear(mut source: SplitStream<Socket>, mut write: OwnedWriteHalf) -> any
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_service_s_port_is_a_pod_s() {
+        let service = json!({"metadata": {"name": "web"}, "spec": {"ports": [
+            {"port": 80, "targetPort": "http"}, {"port": 53, "targetPort": 5353}]}});
+        let pod = json!({"metadata": {"name": "web-1"}, "spec": {"containers": [
+            {"name": "main", "ports": [{"name": "http", "containerPort": 8080}]}]}});
+        assert_eq!(behind(&service, 80, &pod).expect("a port"), 8080);
+        assert_eq!(behind(&service, 53, &pod).expect("a port"), 5353);
+        assert!(behind(&service, 81, &pod).is_err());
+        assert!(behind(&service, 80, &json!({})).is_err());
+    }
 
     #[test]
     fn ports_are_given_as_to_kubectl() {

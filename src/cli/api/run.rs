@@ -3,17 +3,19 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
-use k8s_openapi::api::core::v1::{Container, EnvVar, Node, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Container, ContainerPort, EnvVar, Node, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
-use kube::api::{Api, PostParams};
+use kube::api::Api;
 
-use super::{LabArg, NamespaceArg, explain};
+use super::print::SayArg;
+use super::resource::Catalog;
+use super::{ClusterArg, DryRunArg, NamespaceArg, explain, http};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    pub(super) lab: LabArg,
+    pub(super) cluster: ClusterArg,
     /// The pod's name
     name: String,
     /// What to run in it
@@ -39,25 +41,38 @@ pub struct Args {
     /// ARGS are the command, not arguments for the image's own
     #[arg(long)]
     command: bool,
+    /// A port that it has
+    #[arg(long)]
+    port: Option<u16>,
     #[command(flatten)]
     namespace: NamespaceArg,
+    #[command(flatten)]
+    dry_run: DryRunArg,
+    #[command(flatten)]
+    say: SayArg,
     #[arg(last = true, value_name = "ARGS")]
     arguments: Vec<String>,
 }
 
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), &args.namespace.namespace);
-    let pod = pod(args)?;
+    let pods = Catalog::discover(client).await?.named("pods")?;
     if let Some(node) = &args.node {
         let nodes: Api<Node> = Api::all(client.clone());
         if nodes.get_opt(node).await.map_err(explain)?.is_none() {
             bail!("there is no node {node}; `podnet get nodes` lists them");
         }
     }
-    pods.create(&PostParams::default(), &pod)
-        .await
-        .map_err(explain)?;
-    println!("pod/{} created", args.name);
+    let mut pod = serde_json::to_value(pod(args)?)?;
+    if !args.dry_run.is_client() {
+        let url = format!(
+            "{}?fieldManager=kubectl-run{}",
+            pods.collection(Some(&args.namespace.namespace)),
+            args.dry_run.parameter()
+        );
+        pod = http::post(client, &url, &pod).await?;
+    }
+    let done = format!("created{}", args.dry_run.suffix());
+    args.say.voice().say(&pods, &pod, &done)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -106,7 +121,12 @@ fn container(args: &Args) -> anyhow::Result<Container> {
         .iter()
         .map(variable)
         .collect::<anyhow::Result<_>>()?;
+    let port = args.port.map(|port| ContainerPort {
+        container_port: port.into(),
+        ..ContainerPort::default()
+    });
     Ok(Container {
+        ports: port.map(|port| vec![port]),
         name: args.name.clone(),
         image: Some(args.image.clone()),
         command,
