@@ -2,7 +2,9 @@
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use k8s_openapi::api::authorization::v1::{SelfSubjectAccessReview, SelfSubjectRulesReview};
+use k8s_openapi::api::authorization::v1::{
+    SelfSubjectAccessReview, SelfSubjectRulesReview, SubjectAccessReview,
+};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Event, Namespace, Node, Pod, Service, ServiceAccount,
@@ -82,6 +84,11 @@ static KINDS: &[(&str, &str, Generate)] = &[
         "authorization.k8s.io",
         "SelfSubjectRulesReview",
         SchemaGenerator::subschema_for::<SelfSubjectRulesReview>,
+    ),
+    (
+        "authorization.k8s.io",
+        "SubjectAccessReview",
+        SchemaGenerator::subschema_for::<SubjectAccessReview>,
     ),
     (
         "networking.k8s.io",
