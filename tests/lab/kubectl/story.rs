@@ -102,7 +102,7 @@ fn labels(session: &mut Session<'_>) {
         "kubectl label pods -l app=pc size=small",
         "kubectl label pods --all size=small",
         "kubectl label pods --all size-",
-        "kubectl label pods kubia-json --list",
+        "kubectl label pods kubia-json --list | sort",
         "kubectl label namespace default stage=test",
         "kubectl label namespace default stage-",
         "kubectl annotate pod kubia-manual mycompany.com/someannotation='foo bar'",
