@@ -1,6 +1,7 @@
 //! One line of a log file: `TIME STREAM TAG TEXT`, the CRI log format.
 
-/// The head of a record, from its beginning to the text, is never longer.
+/// The head of a record, from its beginning to the text, is never longer: what has a longer one is
+/// no record.
 pub const MAX_HEAD_BYTES: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ impl<'a> Record<'a> {
         let mut parts = line.splitn(4, |byte| *byte == b' ');
         let (time, stream, tag) = (parts.next()?, parts.next()?, parts.next()?);
         let text = parts.next()?;
-        if !matches!(stream, b"stdout" | b"stderr") || time.len() > MAX_HEAD_BYTES / 2 {
+        if !matches!(stream, b"stdout" | b"stderr") || line.len() - text.len() > MAX_HEAD_BYTES {
             return None;
         }
         // A tag may be followed by others, after colons.
@@ -51,7 +52,17 @@ mod tests {
         };
         assert_eq!(record, expected);
         assert_eq!(Record::parse(b"t stdout F ").unwrap().text, b"");
-        for other in ["", "plain text of some kind", "t stdout F", "t stdin F x"] {
+        let tags = "x".repeat(MAX_HEAD_BYTES - "t stdout P: ".len());
+        let longest = format!("t stdout P:{tags} text");
+        assert_eq!(Record::parse(longest.as_bytes()).unwrap().text, b"text");
+        let longer = format!("t stdout P:{tags}x text");
+        for other in [
+            "",
+            "plain text of some kind",
+            "t stdout F",
+            "t stdin F x",
+            &longer,
+        ] {
             assert_eq!(Record::parse(other.as_bytes()), None, "{other}");
         }
     }

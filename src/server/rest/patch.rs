@@ -9,7 +9,6 @@ mod json;
 mod strategic;
 
 pub use json::bytes_of;
-pub use strategic::arrange;
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,10 +1,12 @@
 //! What differs between two states of an object.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde_json::Value;
 
-use super::fields::{Fields, Parts, Shape};
+use super::fields::{Element, Fields, Parts, Shape};
 
 /// The fields that changed or came, and those that went.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -21,16 +23,14 @@ impl Difference {
         match (shape.parts(old), shape.parts(new)) {
             (Parts::Object(old), Parts::Object(new)) => {
                 let named = |name: &String| format!("f:{name}");
-                let old = old.iter().map(|(name, value)| (named(name), value));
-                let new = new.iter().map(|(name, value)| (named(name), value));
+                let part = |(name, value)| (named(name), Cow::Borrowed(value));
+                let (old, new) = (old.iter().map(part), new.iter().map(part));
                 Difference::of_parts(old.collect(), new.collect(), |branch| {
                     shape.field(branch.strip_prefix("f:").unwrap_or(branch))
                 })
             }
             (Parts::Elements(old), Parts::Elements(new)) => {
-                Difference::of_parts(old.into_iter().collect(), new.into_iter().collect(), |_| {
-                    shape.element()
-                })
+                Difference::of_parts(by_id(old), by_id(new), |_| shape.element())
             }
             _ => {
                 let mut removed = gone(Fields::of(old, shape));
@@ -42,8 +42,8 @@ impl Difference {
     }
 
     fn of_parts(
-        old: BTreeMap<String, &Value>,
-        new: BTreeMap<String, &Value>,
+        old: BTreeMap<String, Cow<'_, Value>>,
+        new: BTreeMap<String, Cow<'_, Value>>,
         shape: impl Fn(&str) -> Shape,
     ) -> Difference {
         let mut difference = Difference::default();
@@ -51,7 +51,11 @@ impl Difference {
             let shape = shape(branch);
             match old.get(branch) {
                 Some(before) => {
-                    let inner = Difference::between(before, value, shape);
+                    let mut inner = Difference::between(before, value, shape);
+                    let was_several = matches!(before, Cow::Owned(_));
+                    if was_several && inner != Difference::default() {
+                        inner.changed = came(inner.changed, branch);
+                    }
                     difference.changed.insert(branch, inner.changed);
                     difference.removed.insert(branch, inner.removed);
                 }
@@ -67,6 +71,25 @@ impl Difference {
         }
         difference
     }
+}
+
+/// Those that are known by the same are told as a list.
+fn by_id(elements: Vec<Element<'_>>) -> BTreeMap<String, Cow<'_, Value>> {
+    let mut known: BTreeMap<String, Cow<'_, Value>> = BTreeMap::new();
+    for Element { id, value, .. } in elements {
+        match known.entry(id) {
+            Entry::Vacant(place) => {
+                place.insert(Cow::Borrowed(value));
+            }
+            Entry::Occupied(mut place) => match place.get_mut() {
+                Cow::Owned(Value::Array(all)) => all.push(value.clone()),
+                first => {
+                    *first = Cow::Owned(Value::Array(vec![first.as_ref().clone(), value.clone()]))
+                }
+            },
+        }
+    }
+    known
 }
 
 /// With everything that the fields stood in: somebody may own that as an empty one.

@@ -5,11 +5,11 @@
 //! field, whatever is in it. An object is in the set only through its fields, unless it has none; an
 //! element of a list is in it besides its fields.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
-use crate::server::schema::{Field, Merge, PLAIN, Type};
+use crate::server::schema::{Field, Key, Merge, PLAIN, Type};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fields {
@@ -22,11 +22,25 @@ pub struct Fields {
 pub enum Parts<'a> {
     /// Fields, each under its name and of its own type.
     Object(&'a Map<String, Value>),
-    /// The elements of a list under what they are known by.
-    Elements(Vec<(String, &'a Value)>),
+    /// The elements of a list.
+    Elements(Vec<Element<'a>>),
     /// None that count by themselves.
     Whole,
 }
+
+pub struct Element<'a> {
+    /// What it is known by.
+    pub id: String,
+    pub value: &'a Value,
+    /// Without parts where others of the list are known by the same: those count as one field.
+    pub shape: Shape,
+}
+
+static ATOMIC: Type = Type {
+    name: "",
+    atomic: true,
+    fields: &[],
+};
 
 /// What is known of the value at hand: of its type, and of the field that it stands in.
 #[derive(Clone, Copy)]
@@ -64,15 +78,29 @@ impl Shape {
     }
 
     /// `None` for an atomic list, and for one whose elements cannot be told apart.
-    fn elements(self, list: &[Value]) -> Option<Vec<(String, &Value)>> {
-        let elements: Vec<(String, &Value)> = list
+    fn elements(self, list: &[Value]) -> Option<Vec<Element<'_>>> {
+        let ids: Vec<String> = list
             .iter()
-            .map(|element| Some((self.identity(element)?, element)))
+            .map(|element| self.identity(element))
             .collect::<Option<_>>()?;
-        let mut known: Vec<&str> = elements.iter().map(|(id, _)| id.as_str()).collect();
-        known.sort_unstable();
-        known.dedup();
-        (known.len() == elements.len()).then_some(elements)
+        let mut times: HashMap<String, usize> = HashMap::with_capacity(ids.len());
+        for id in &ids {
+            *times.entry(id.clone()).or_default() += 1;
+        }
+        let element = |(id, value): (String, _)| Element {
+            shape: Shape::object(if times[&id] == 1 { self.of } else { &ATOMIC }),
+            id,
+            value,
+        };
+        Some(ids.into_iter().zip(list).map(element).collect())
+    }
+
+    /// The fields by which elements of this list are known.
+    pub fn keys(self) -> &'static [Key] {
+        match self.field.map(|field| &field.merge) {
+            Some(Merge::Keyed(keyed)) => keyed.keys,
+            _ => &[],
+        }
     }
 
     /// What an element of this list is known by.
@@ -147,10 +175,10 @@ impl Fields {
                 member: false,
                 below: elements
                     .into_iter()
-                    .map(|(id, value)| {
-                        let mut fields = Fields::of(value, shape.element());
+                    .map(|element| {
+                        let mut fields = Fields::of(element.value, element.shape);
                         fields.member = true;
-                        (id, fields)
+                        (element.id, fields)
                     })
                     .collect(),
             },

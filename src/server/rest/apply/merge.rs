@@ -1,11 +1,11 @@
 //! Merging what somebody applies into an object, and taking away what they no longer do.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
 use super::fields::{Fields, Parts, Shape};
-use crate::server::rest::patch::arrange;
+use crate::server::schema::Key;
 
 /// `live` with everything that `config` says.
 pub fn merge(live: Value, config: &Value, shape: Shape) -> Value {
@@ -24,40 +24,54 @@ pub fn merge(live: Value, config: &Value, shape: Shape) -> Value {
     }
 }
 
-fn merge_lists(live: Vec<Value>, config: &[Value], shape: Shape) -> Vec<Value> {
-    let id = |element: &Value| shape.identity(element);
-    if live
-        .iter()
-        .chain(config)
-        .any(|element| id(element).is_none())
-    {
+/// Those of `config` in its order. The others keep theirs, and stand before the first of `config` that
+/// they stood before, or that is new. As `visitListItems` of structured-merge-diff.
+fn merge_lists(mut live: Vec<Value>, config: &[Value], shape: Shape) -> Vec<Value> {
+    let (Some(ids), Some(wanted)) = (ids(&live, shape), ids(config, shape)) else {
         return config.to_vec();
+    };
+    let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (place, id) in ids.iter().enumerate() {
+        places.entry(id).or_default().push(place);
     }
-    let before = live.clone();
-    let mut merged = live;
-    let mut places: HashMap<Option<String>, usize> = HashMap::new();
-    for (place, element) in merged.iter().enumerate() {
-        places.entry(id(element)).or_insert(place);
-    }
-    for element in config {
-        match places.get(&id(element)).copied() {
-            Some(place) => {
-                merged[place] = merge(merged[place].take(), element, shape.element());
-            }
-            None => {
-                places.insert(id(element), merged.len());
-                merged.push(element.clone());
+    let named: HashSet<&String> = wanted.iter().collect();
+    let mut shared = wanted
+        .iter()
+        .filter(|id| places.contains_key(id.as_str()))
+        .peekable();
+    let mut rest = config.iter().zip(&wanted);
+    let mut merged = Vec::with_capacity(live.len() + config.len());
+    let merge_one = |element: &Value, id: &str, live: &mut [Value]| match places.get(id) {
+        Some(places) if places.len() == 1 => {
+            merge(live[places[0]].take(), element, shape.element())
+        }
+        // What is there twice is replaced: none of its fields is known to be whose.
+        _ => element.clone(),
+    };
+    for (place, id) in ids.iter().enumerate() {
+        if !named.contains(id) {
+            merged.push(live[place].take());
+        } else if shared.next_if_eq(&id).is_some() {
+            for (element, wanted) in rest.by_ref() {
+                merged.push(merge_one(element, wanted, &mut live));
+                if wanted == id {
+                    break;
+                }
             }
         }
     }
-    arrange(&mut merged, config, &before, &|element| {
-        id(element).unwrap_or_default()
-    });
+    merged.extend(rest.map(|(element, id)| merge_one(element, id, &mut live)));
     merged
 }
 
+/// What the elements are known by, if all are.
+fn ids(list: &[Value], shape: Shape) -> Option<Vec<String>> {
+    list.iter().map(|element| shape.identity(element)).collect()
+}
+
 /// Takes the fields `gone` out of `value`, but for those in `kept` and what they stand in. Whatever
-/// becomes empty by that goes too, unless it is in `kept` itself: `None` if it is all.
+/// becomes empty by that goes too, unless it is in `kept` itself: `None` if it is all. An element of
+/// which something is left has its keys still, whosever they are: it would be another without.
 pub fn remove(value: Value, gone: &Fields, kept: Option<&Fields>, shape: Shape) -> Option<Value> {
     if gone.member && kept.is_none_or(Fields::is_empty) {
         return None;
@@ -86,10 +100,26 @@ pub fn remove(value: Value, gone: &Fields, kept: Option<&Fields>, shape: Shape) 
         (Parts::Elements(elements), _) => {
             let left: Vec<Value> = elements
                 .into_iter()
-                .filter_map(|(id, element)| inner(&id, element.clone(), shape.element()))
+                .filter_map(|element| {
+                    let left = inner(&element.id, element.value.clone(), element.shape)?;
+                    Some(with_keys(left, element.value, shape.keys()))
+                })
                 .collect();
             (may_be_empty || !left.is_empty()).then_some(Value::Array(left))
         }
         _ => Some(value),
     }
+}
+
+/// What is left of `element`, with the fields that it is known by.
+fn with_keys(left: Value, element: &Value, keys: &[Key]) -> Value {
+    let (Value::Object(left), Value::Object(element)) = (&left, element) else {
+        return left;
+    };
+    let is_key = |name: &str| keys.iter().any(|key| key.name == name);
+    let of_either = |(name, before): (&String, &Value)| {
+        let value = left.get(name).or(is_key(name).then_some(before))?;
+        Some((name.clone(), value.clone()))
+    };
+    element.iter().filter_map(of_either).collect()
 }

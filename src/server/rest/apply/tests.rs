@@ -107,6 +107,61 @@ fn what_went_belongs_to_nobody_not_even_as_an_empty_one() {
 }
 
 #[test]
+fn an_element_that_somebody_else_has_a_field_of_keeps_its_key() {
+    let ports = |ports: Value| {
+        let container = json!({"name": "main", "ports": ports});
+        json!({"metadata": {"name": "web"}, "spec": {"containers": [container]}})
+    };
+    let live = apply(
+        &json!({}),
+        &ports(json!([{"containerPort": 80}])),
+        "me",
+        false,
+    )
+    .unwrap();
+    let mut named = live.clone();
+    named["spec"]["containers"][0]["ports"][0]["name"] = "http".into();
+    track(&PODS, &live, &mut named, &manager("edit"), NOW);
+    let live = apply(&named, &ports(json!([{"containerPort": 81}])), "me", false).unwrap();
+    assert_eq!(
+        live["spec"]["containers"][0]["ports"],
+        json!([{"containerPort": 80, "name": "http"}, {"containerPort": 81}])
+    );
+}
+
+#[test]
+fn what_was_there_twice_is_there_once_when_it_is_applied() {
+    let env = |env: Value| {
+        let container = json!({"name": "main", "env": env});
+        json!({"metadata": {"name": "web"}, "spec": {"containers": [container]}})
+    };
+    let value = |name: &str, value: &str| json!({"name": name, "value": value});
+    let mut live = env(json!([value("A", "1"), value("B", "1"), value("A", "2")]));
+    track_new(&PODS, &mut live, &manager("create"), NOW);
+    let other = apply(&live, &env(json!([value("C", "3")])), "me", false).unwrap();
+    assert_eq!(
+        other["spec"]["containers"][0]["env"],
+        json!([
+            value("A", "1"),
+            value("B", "1"),
+            value("A", "2"),
+            value("C", "3")
+        ])
+    );
+    let config = env(json!([value("A", "3")]));
+    let refused = apply(&live, &config, "me", false);
+    assert!(
+        matches!(refused, Err(ApiError::ApplyConflict { .. })),
+        "{refused:?}"
+    );
+    let forced = apply(&live, &config, "me", true).unwrap();
+    assert_eq!(
+        forced["spec"]["containers"][0]["env"],
+        json!([value("A", "3"), value("B", "1")])
+    );
+}
+
+#[test]
 fn what_is_said_twice_is_refused() {
     let ports = json!([{"containerPort": 80}, {"containerPort": 80, "protocol": "TCP"}]);
     let container = json!({"name": "a", "ports": ports});

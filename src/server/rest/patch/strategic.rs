@@ -17,8 +17,6 @@
 
 mod list;
 
-pub use list::arrange;
-
 use serde_json::{Map, Value};
 
 use crate::server::schema::{Field, Merge, PLAIN, Type};
