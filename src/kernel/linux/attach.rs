@@ -2,9 +2,8 @@
 //!
 //! Attach is four batches: the veth pair (whose name is the lock), its second
 //! name (which is the attachment's, so that whoever tears this one down finds it
-//! from here on), the pod's side, and the node's side, of which the last message
-//! commits. Whatever dies in between leaves a link without an alias, which the
-//! agent retires.
+//! from here on), the pod's side, and the node's side, whose last change commits.
+//! Whatever dies in between leaves a link without an alias, which the agent retires.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -93,7 +92,8 @@ impl Ends<'_> {
             .and_then(|()| configure_sandbox(self.inside, attach, slot, NLM_F_EXCL))
             .and_then(|()| commit(self.outside, attach, slot, bridge, self.quiet));
         match done {
-            Ok(()) => settle(self, attach, slot),
+            // The attachment is there, whatever the answer.
+            Ok(()) => drop(self.inside.request(start_queue(attach.interface.as_str()))),
             Err(_) => {
                 // The link is ours and nobody has seen it yet; the first error is the one to tell.
                 let _ = forget(self.outside, bridge, attach.cidrs, slot);
@@ -197,26 +197,22 @@ fn commit(
         requests.push(message::keep_quiet(&name));
     }
     requests.push(message::commit_port(&name, attach));
+    // The bridge's carrier comes with its first port's.
+    requests.push(start_queue(&name));
+    requests.push(start_queue(attach.bridge.as_str()));
     socket.batch(&requests)
 }
 
 /// Until the kernel comes round to starting the queue of a link that got a carrier, it drops what
 /// is sent by it. Asked for the link, it does so before it answers (`rtnl_getlink` in
-/// net/core/rtnetlink.c, since Linux 6.8). The bridge's carrier comes with its first port's, and
-/// that one's with the pod's.
-fn settle(ends: &mut Ends<'_>, attach: &Attach<'_>, slot: Slot) {
-    let port = slot.link_name();
-    let ask = |socket: &mut Socket, name: &str| {
-        let link = LinkUnspec::new_with_name(name).build();
-        // The attachment is there, whatever the answer.
-        let _ = socket.get(
-            format!("see {name} up"),
-            &RouteNetlinkMessage::GetLink(link),
-        );
-    };
-    ask(ends.inside, attach.interface.as_str());
-    ask(ends.outside, &port);
-    ask(ends.outside, attach.bridge.as_str());
+/// net/core/rtnetlink.c, since Linux 6.8). Nobody reads the answer.
+fn start_queue(name: &str) -> Request {
+    let link = LinkUnspec::new_with_name(name).build();
+    Request::new(
+        format!("see {name} up"),
+        RouteNetlinkMessage::GetLink(link),
+        0,
+    )
 }
 
 fn out_of_range(slot: Slot, cidr: IpNetwork) -> KernelError {
