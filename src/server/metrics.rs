@@ -286,7 +286,7 @@ impl<B: Backend> Backend for Timed<B> {
     fn commit(
         &mut self,
         revision: u64,
-        changes: &[(&str, Option<&Bytes>)],
+        changes: &[(&str, Option<Bytes>)],
     ) -> Result<(), StoreError> {
         let begun = Instant::now();
         let committed = self.backend.commit(revision, changes);

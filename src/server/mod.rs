@@ -205,12 +205,12 @@ mod tests {
             Ok(Loaded::default())
         }
 
-        fn commit(&mut self, _: u64, changes: &[(&str, Option<&Bytes>)]) -> Result<(), StoreError> {
-            let binds = |json: &&Bytes| String::from_utf8_lossy(json).contains("nodeName");
+        fn commit(&mut self, _: u64, changes: &[(&str, Option<Bytes>)]) -> Result<(), StoreError> {
+            let binds = |json: &Bytes| String::from_utf8_lossy(json).contains("nodeName");
             match changes
                 .iter()
-                .filter_map(|(_, json)| *json)
-                .any(|json| binds(&json))
+                .filter_map(|(_, json)| json.as_ref())
+                .any(|json| binds(json))
             {
                 false => Ok(()),
                 true => Err(StoreError::Thread {

@@ -10,11 +10,7 @@ use crate::server::store::StoredObject;
 pub(super) fn config_map(pod: &StoredObject, name: &str) -> bool {
     // Most pods do not, which their bytes tell sooner than their fields.
     let quoted = format!("\"{name}\"");
-    let mentioned = pod
-        .json
-        .windows(quoted.len())
-        .any(|window| window == quoted.as_bytes());
-    mentioned && named(&pod.value()).any(|one| one == name)
+    pod.json.mentions(&quoted) && named(&pod.value()).any(|one| one == name)
 }
 
 fn named(pod: &Value) -> impl Iterator<Item = &str> {

@@ -151,10 +151,7 @@ impl Remaining {
                 left.resources.insert(name, objects.len());
             }
             // Few have any, and reading an object costs.
-            let held = |object: &Arc<StoredObject>| {
-                let text = std::str::from_utf8(&object.json).unwrap_or("");
-                text.contains("\"finalizers\"")
-            };
+            let held = |object: &Arc<StoredObject>| object.json.mentions("\"finalizers\"");
             for object in objects.into_iter().filter(held) {
                 for finalizer in object::list(&object.value(), "/metadata/finalizers") {
                     let name = finalizer.as_str().unwrap_or_default().to_owned();

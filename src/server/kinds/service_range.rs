@@ -104,8 +104,7 @@ impl Taken {
                 .extend(other.field("spec.clusterIP").parse::<IpAddr>());
             let has_ports = matches!(other.field("spec.type"), "NodePort" | "LoadBalancer");
             // Reading a service costs, and most have one address and no such ports.
-            let text = std::str::from_utf8(&other.json).unwrap_or("");
-            if text.contains("DualStack") || with_ports && has_ports {
+            if other.json.mentions("DualStack") || with_ports && has_ports {
                 let value = other.value();
                 let second = object::text(&value, "/spec/clusterIPs/1");
                 taken.addresses.extend(second.parse::<IpAddr>());

@@ -57,7 +57,7 @@ impl Api {
                 })
             })
             .await?;
-        let mut response = respond::json(StatusCode::CREATED, created.json.clone());
+        let mut response = respond::json(StatusCode::CREATED, created.json.to_bytes());
         respond::warn(&mut response, &warnings);
         Ok(response)
     }

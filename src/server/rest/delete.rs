@@ -90,7 +90,7 @@ impl Api {
             .await?;
         // The object itself while it lingers, or where Kubernetes returns the last of it.
         if resource.strategy.returns_deleted || is_held(resource, &deleted.value()) {
-            return Ok(respond::json(StatusCode::OK, deleted.json.clone()));
+            return Ok(respond::json(StatusCode::OK, deleted.json.to_bytes()));
         }
         Ok(respond::value(StatusCode::OK, &success(&deleted)))
     }

@@ -71,7 +71,7 @@ impl Api {
                 }
             })
             .await?;
-        let mut response = respond::json(StatusCode::OK, patched.json.clone());
+        let mut response = respond::json(StatusCode::OK, patched.json.to_bytes());
         respond::warn(&mut response, warnings.get().map_or(&[], Vec::as_slice));
         Ok(response)
     }

@@ -27,7 +27,7 @@ impl Api {
             .get(&scope.key())
             .ok_or_else(|| scope.not_found())?;
         match form {
-            Form::Json => Ok(respond::json(StatusCode::OK, object.json.clone())),
+            Form::Json => Ok(respond::json(StatusCode::OK, object.json.to_bytes())),
             Form::Metadata => Ok(respond::value(
                 StatusCode::OK,
                 &object::only_metadata(object.value()),
@@ -139,7 +139,7 @@ impl Iterator for Chunks {
                 break;
             };
             chunk.extend_from_slice(self.separator);
-            chunk.extend_from_slice(&object.json);
+            object.json.write_to(&mut chunk);
             self.separator = b",";
         }
         Some(chunk.into())

@@ -34,7 +34,7 @@ impl Api {
                 Ok(dry(scope.options.dry_run, &old, change))
             })
             .await?;
-        let mut response = respond::json(StatusCode::OK, updated.json.clone());
+        let mut response = respond::json(StatusCode::OK, updated.json.to_bytes());
         respond::warn(&mut response, &warnings);
         Ok(response)
     }

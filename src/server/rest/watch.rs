@@ -209,7 +209,7 @@ impl EventView {
 
     fn object(&self, kind: EventKind, object: &StoredObject) -> Bytes {
         let shown = match self.shown {
-            Shown::Whole => return line(kind.name(), &object.json),
+            Shown::Whole => return object.line(kind),
             Shown::Metadata => object::only_metadata(object.value()),
             Shown::Table(include) => self.table(vec![object.value()], object.revision, include),
         };

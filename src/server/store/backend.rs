@@ -51,7 +51,7 @@ pub trait Backend: Send {
     fn commit(
         &mut self,
         revision: u64,
-        changes: &[(&str, Option<&Bytes>)],
+        changes: &[(&str, Option<Bytes>)],
     ) -> Result<(), StoreError>;
 }
 
@@ -103,7 +103,7 @@ impl RedbBackend {
         Ok(Loaded { revision, entries })
     }
 
-    fn write(&self, revision: u64, changes: &[(&str, Option<&Bytes>)]) -> Result<(), redb::Error> {
+    fn write(&self, revision: u64, changes: &[(&str, Option<Bytes>)]) -> Result<(), redb::Error> {
         let mut transaction = self.database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
         {
@@ -131,7 +131,7 @@ impl Backend for RedbBackend {
     fn commit(
         &mut self,
         revision: u64,
-        changes: &[(&str, Option<&Bytes>)],
+        changes: &[(&str, Option<Bytes>)],
     ) -> Result<(), StoreError> {
         self.write(revision, changes).map_err(access("write"))
     }

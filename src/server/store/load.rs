@@ -79,7 +79,6 @@ impl Loader {
         let revision = object::text(&value, "/metadata/resourceVersion")
             .parse()
             .map_err(|_| unreadable("no resourceVersion".into()))?;
-        let json = json.into_boxed_slice().into();
-        Ok(StoredObject::with_json(resource, &value, revision, json))
+        Ok(StoredObject::with_json(resource, &value, revision, &json))
     }
 }

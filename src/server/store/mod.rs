@@ -13,13 +13,14 @@
 //! - Readers see committed state only. Nothing is acknowledged before it is on disk.
 //! - Every write takes the next revision, without gaps, so an event's place in the ring follows from
 //!   its revision. Revisions go on from where they were after a restart.
-//! - Objects are kept as the JSON that is sent, plus what selectors look at. Values are parsed when a
-//!   write or a table needs them: five thousand pods then cost ten megabytes rather than fifty.
+//! - Objects are kept as the JSON that is sent, in pieces that they share, plus what selectors look
+//!   at. Values are parsed when a write or a table needs them.
 //! - Watchers hold a cursor into the ring and no queue of their own. One that falls off the end is told
 //!   so (410) and dropped.
 
 mod backend;
 mod feed;
+mod json;
 mod load;
 mod object;
 #[cfg(test)]
@@ -48,7 +49,7 @@ use writer::Job;
 
 /// Events kept for watchers that reconnect, as long as what only they keep is not larger than this.
 const RING: usize = 10_000;
-const RING_BYTES: usize = 8 << 20;
+const RING_BYTES: usize = 4 << 20;
 /// Jobs that may wait for the writer; beyond that, callers wait to enqueue.
 const QUEUE: usize = 1_024;
 
@@ -91,7 +92,7 @@ struct State {
     objects: Objects,
     revision: u64,
     ring: VecDeque<Arc<Event>>,
-    /// The JSON of objects that are kept for the ring alone.
+    /// The JSON of objects that are kept for the ring alone, without what they share.
     ring_bytes: usize,
     /// Per resource: the newest revision whose event is no longer in the ring.
     forgotten: Vec<u64>,

@@ -1,6 +1,6 @@
 //! An object as the store holds it, and an event about one.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use hyper::body::Bytes;
 use serde_json::Value;
@@ -9,12 +9,14 @@ use crate::server::object;
 use crate::server::pick::Fields;
 use crate::server::resource::Resource;
 
+use super::json::Json;
+
 /// One version of one object: the bytes that are sent, and what selectors look at.
 pub struct StoredObject {
     pub resource: &'static Resource,
     pub key: Arc<str>,
     pub revision: u64,
-    pub json: Bytes,
+    pub json: Json,
     pub uid: Box<str>,
     /// Whose end is this object's end.
     pub owners: Box<[Owner]>,
@@ -43,23 +45,23 @@ impl StoredObject {
 
     /// The object as it is in `value`, stored or not.
     pub fn new(resource: &'static Resource, value: &Value, revision: u64) -> StoredObject {
-        let mut json = Vec::new();
-        object::write(value, &mut json);
-        StoredObject::with_json(resource, value, revision, json.into())
+        let mut text = Vec::with_capacity(USUAL_BYTES);
+        object::write(value, &mut text);
+        StoredObject::with_json(resource, value, revision, &text)
     }
 
     pub(super) fn with_json(
         resource: &'static Resource,
         value: &Value,
         revision: u64,
-        json: Bytes,
+        json: &[u8],
     ) -> StoredObject {
         let key = resource.key(object::namespace(value), object::name(value));
         StoredObject {
             resource,
             key: key.into(),
             revision,
-            json,
+            json: Json::new(json),
             uid: object::uid(value).into(),
             owners: object::list(value, "/metadata/ownerReferences")
                 .iter()
@@ -78,14 +80,24 @@ impl StoredObject {
     }
 
     pub fn value(&self) -> Value {
-        serde_json::from_slice(&self.json).expect("the store wrote this JSON itself")
+        serde_json::from_slice(&self.json.to_vec()).expect("the store wrote this JSON itself")
     }
 
     /// No more of the object than these fields.
     pub fn pick(&self, fields: &Fields) -> Value {
         fields
-            .of(&self.json)
+            .of(&self.json.to_vec())
             .expect("the store wrote this JSON itself")
+    }
+
+    /// An event about it, on the wire.
+    pub fn line(&self, kind: EventKind) -> Bytes {
+        let head = head(kind.name());
+        let mut line = Vec::with_capacity(head.len() + self.json.len() + TAIL.len());
+        line.extend_from_slice(head.as_bytes());
+        self.json.write_to(&mut line);
+        line.extend_from_slice(TAIL);
+        line.into()
     }
 
     pub fn namespace(&self) -> &str {
@@ -170,41 +182,38 @@ pub struct Event {
     /// The new version; for a deletion the last state, carrying the deletion's revision.
     pub object: Arc<StoredObject>,
     pub previous: Option<Arc<StoredObject>>,
-    /// The event on the wire, made once however many watch. The object's JSON is a part of it.
-    line: Bytes,
+    /// The event on the wire, once however many watch, for as long as one of them has it.
+    line: Mutex<Weak<Line>>,
 }
+
+struct Line(Bytes);
+
+/// A watcher's.
+struct Shared(Arc<Line>);
 
 impl Event {
     /// The event by which `value` becomes version `revision`.
     pub fn new(
         kind: EventKind,
         resource: &'static Resource,
-        mut value: Value,
+        value: Value,
         revision: u64,
         previous: Option<Arc<StoredObject>>,
     ) -> Event {
-        set_revision(&mut value, revision);
-        let head = head(kind.name());
-        let mut line = Vec::with_capacity(LINE_BYTES);
-        line.extend_from_slice(head.as_bytes());
-        object::write(&value, &mut line);
-        line.extend_from_slice(TAIL);
-        // A copy of the right size: what is cut off a larger piece stays in pieces.
-        let line = Bytes::copy_from_slice(&line);
-        let json = line.slice(head.len()..line.len() - TAIL.len());
         Event {
             kind,
-            object: Arc::new(StoredObject::with_json(resource, &value, revision, json)),
+            object: Arc::new(StoredObject::stamp(resource, value, revision)),
             previous,
-            line,
+            line: Mutex::default(),
         }
     }
 
-    /// The JSON that this write made outdated: that of the version before, and a deletion's own.
+    /// The JSON that this write made outdated, without what is shared: that of the version before, and
+    /// a deletion's own.
     pub fn outdated_bytes(&self) -> usize {
-        let previous = self.previous.as_ref().map_or(0, |old| old.json.len());
+        let previous = self.previous.as_ref().map_or(0, |old| old.json.own_len());
         match self.kind {
-            EventKind::Deleted => previous + self.object.json.len(),
+            EventKind::Deleted => previous + self.object.json.own_len(),
             EventKind::Added | EventKind::Modified => previous,
         }
     }
@@ -212,17 +221,29 @@ impl Event {
     /// The event's line. The kind can differ from the event's own where the object enters or
     /// leaves a selector.
     pub fn line(&self, kind: EventKind) -> Bytes {
-        if kind == self.kind {
-            self.line.clone()
-        } else {
-            line(kind.name(), &self.object.json)
+        if kind != self.kind {
+            return self.object.line(kind);
         }
+        // No panic leaves it half changed.
+        let mut known = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = known.upgrade().unwrap_or_else(|| {
+            let line = Arc::new(Line(self.object.line(kind)));
+            *known = Arc::downgrade(&line);
+            line
+        });
+        Bytes::from_owner(Shared(line))
+    }
+}
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.0
     }
 }
 
 const TAIL: &[u8] = b"}\n";
-/// Most are shorter.
-const LINE_BYTES: usize = 8 << 10;
+/// Most objects are shorter.
+const USUAL_BYTES: usize = 8 << 10;
 
 fn head(kind: &str) -> String {
     format!(r#"{{"type":"{kind}","object":"#)

@@ -21,7 +21,7 @@ impl Backend for Memory {
         Ok(Loaded::default())
     }
 
-    fn commit(&mut self, _: u64, _: &[(&str, Option<&Bytes>)]) -> Result<(), StoreError> {
+    fn commit(&mut self, _: u64, _: &[(&str, Option<Bytes>)]) -> Result<(), StoreError> {
         match self.broken.load(Ordering::Relaxed) {
             false => Ok(()),
             true => Err(StoreError::Thread {
@@ -156,7 +156,7 @@ fn redb_brings_everything_back_and_admits_one_process() {
     let mut backend = RedbBackend::open(&path).unwrap();
     let (a, b) = (Bytes::from_static(b"{}"), Bytes::from_static(b"[]"));
     backend
-        .commit(7, &[("a", Some(&a)), ("b", Some(&b))])
+        .commit(7, &[("a", Some(a)), ("b", Some(b))])
         .unwrap();
     backend.commit(8, &[("a", None)]).unwrap();
     assert!(matches!(

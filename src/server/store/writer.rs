@@ -148,10 +148,10 @@ impl Batch {
 
     fn commit(self, shared: &Shared, backend: &mut impl Backend) -> Result<(), StoreError> {
         if !self.events.is_empty() {
-            let changes: Vec<(&str, Option<&Bytes>)> = self
+            let changes: Vec<(&str, Option<Bytes>)> = self
                 .overlay
                 .iter()
-                .map(|(key, object)| (&**key, object.as_ref().map(|object| &object.json)))
+                .map(|(key, object)| (&**key, object.as_ref().map(|object| object.json.to_bytes())))
                 .collect();
             if let Err(error) = backend.commit(self.revision, &changes) {
                 for (answer, _) in self.answers {

@@ -65,7 +65,7 @@ impl Api {
             Some(()) => StatusCode::CREATED,
             None => StatusCode::OK,
         };
-        let mut response = respond::json(status, applied.json.clone());
+        let mut response = respond::json(status, applied.json.to_bytes());
         respond::warn(&mut response, &warnings);
         Ok(response)
     }
