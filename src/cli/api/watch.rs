@@ -57,7 +57,7 @@ pub async fn run(client: &Client, args: &Args, source: &Source) -> anyhow::Resul
 }
 
 fn one_of(args: &Args, resource: &Resource, name: &str) -> String {
-    let collection = args.scope.collection(resource);
+    let collection = args.choice.scope.collection(resource);
     format!(
         "{collection}?fieldSelector=metadata.name%3D{}",
         super::resource::escape(name)
@@ -101,7 +101,7 @@ struct Screen<'a> {
 
 impl<'a> Screen<'a> {
     fn new(args: &'a Args, resource: &Rc<Resource>) -> Screen<'a> {
-        let with_namespace = args.scope.all_namespaces && resource.namespaced;
+        let with_namespace = args.choice.scope.all_namespaces && resource.namespaced;
         Screen {
             args,
             resource: Rc::clone(resource),
