@@ -1,6 +1,5 @@
 //! `podnet get --watch`.
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -148,8 +147,7 @@ impl<'a> Screen<'a> {
             }
         };
         self.printed += 1;
-        let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        Ok(out.flush()?)
+        print!("{text}");
+        Ok(())
     }
 }
