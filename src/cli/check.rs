@@ -13,6 +13,7 @@ use crate::model::NodeName;
 
 use super::client::runtime;
 use super::inside::podnet_inside;
+use super::output::print_colored;
 use super::{Format, LabArg, print_structured};
 
 /// More endpoints than this are shown node by node.
@@ -147,7 +148,7 @@ fn verdict(good: bool, text: &str) {
         true => ("ok", AnsiColor::Green),
         false => ("no", AnsiColor::Red),
     };
-    anstream::println!("  {}  {text}", paint(color, word));
+    print_colored(format_args!("  {}  {text}\n", paint(color, word)));
 }
 
 fn paint(color: AnsiColor, text: &str) -> String {
@@ -161,11 +162,11 @@ fn print_matrix(report: &Report) {
     let failed = report.failed_pairs();
     let width = names.iter().map(String::len).max().unwrap_or(0);
     for (i, name) in names.iter().enumerate() {
-        anstream::println!(
-            "  {:>2}  {name:<width$}  {}",
+        print_colored(format_args!(
+            "  {:>2}  {name:<width$}  {}\n",
             i + 1,
             row(names, &failed, name)
-        );
+        ));
     }
     let numbers: String = (1..=names.len()).map(|n| format!("{n:>3}")).collect();
     println!("  {:>2}  {:<width$} {numbers}", "", "to:");

@@ -1,6 +1,6 @@
 //! `podnet demo`: a tour in which every step is a command that a user can type.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use crate::lab::topology::LabName;
 use crate::model::NodeName;
 
 use super::client::runtime;
+use super::output::print_colored;
 
 const NODES: usize = 3;
 const PODS: [&str; 4] = ["web", "api", "db", "cache"];
@@ -171,10 +172,9 @@ impl Tour {
 
     async fn say(&self, title: &str) -> anyhow::Result<()> {
         let bold = Style::new().bold();
-        anstream::println!("\n{bold}# {title}{bold:#}");
+        print_colored(format_args!("\n{bold}# {title}{bold:#}\n"));
         if self.pause {
             print!("  (Enter goes on) ");
-            std::io::stdout().flush()?;
             let enter = || std::io::stdin().read_line(&mut String::new());
             tokio::task::spawn_blocking(enter).await??;
         }
@@ -186,7 +186,7 @@ impl Tour {
         let green = Style::new().fg_color(Some(AnsiColor::Green.into()));
         let quoted: Vec<String> = rest.iter().map(|word| quote(word)).collect();
         let shown = format!("podnet {verb} --lab {} {}", self.lab, quoted.join(" "));
-        anstream::println!("{green}$ {}{green:#}", shown.trim_end());
+        print_colored(format_args!("{green}$ {}{green:#}\n", shown.trim_end()));
         let status: ExitStatus = Command::new(&self.podnet)
             .args([verb, "--lab", &self.lab])
             .args(rest)

@@ -2,7 +2,12 @@
 //!
 //! Results go to standard output, everything else to standard error. Exit
 //! codes: 0 yes, 1 no, 2 could not tell or wrong usage; a command that runs
-//! another passes its code on.
+//! another passes its code on, and one whose output is read no further ends
+//! there ([`output`]).
+
+// Its macros are for all that follow.
+#[macro_use]
+mod output;
 
 mod agent;
 mod api;

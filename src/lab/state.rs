@@ -7,7 +7,8 @@
 //! Directories are removed whole, and the root is the user's to choose: only one
 //! that carries our mark, which is made first and goes last, is a lab's.
 
-use std::collections::BTreeMap;
+mod record;
+
 use std::env;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -18,23 +19,19 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::init::Init;
-use super::topology::{LabFile, LabName};
+use super::topology::LabName;
 use crate::model::NodeName;
 use crate::pod::remove_tree;
 
+pub use record::{FORMAT, Record};
+
 /// For the kernel to take down what a killed PID 1 leaves.
 const DYING: Duration = Duration::from_secs(20);
-/// Of the directory's contents; another one is a lab of another version.
-pub const FORMAT: u32 = 1;
 pub const STATE_DIR_VARIABLE: &str = "PODNET_STATE_DIR";
 /// The file that makes a directory a lab's.
 const MARK: &str = "podnet-lab";
-/// Labs that were made before there was a mark have this.
-const RECORD: &str = "lab.json";
 
 #[derive(Debug, Error)]
 pub enum StateError {
@@ -76,20 +73,6 @@ pub enum StateError {
         path: PathBuf,
         source: serde_json::Error,
     },
-}
-
-/// What is remembered of a lab beside its API objects.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Record {
-    pub format: u32,
-    pub version: String,
-    pub api_port: u16,
-    pub lab: LabFile,
-    /// Who ran, or runs, it.
-    pub init: Init,
-    /// Where each node sits on the underlay; see [`super::topology::Underlay`].
-    pub positions: BTreeMap<String, u32>,
 }
 
 /// The directory of one lab, which need not exist.
@@ -304,44 +287,6 @@ impl LabDir {
         }
     }
 
-    /// What was remembered; `None` if nothing is.
-    pub fn record(&self) -> Result<Option<Record>, StateError> {
-        let path = self.record_path();
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(file_error("read", &path, source)),
-        };
-        let damaged = |source| StateError::Damaged {
-            name: self.name.clone(),
-            path: path.clone(),
-            source,
-        };
-        let header: Header = serde_json::from_str(&text).map_err(damaged)?;
-        if header.format != u64::from(FORMAT) {
-            return Err(StateError::OtherFormat {
-                name: self.name.clone(),
-                found: header.format,
-                version: header.version.unwrap_or_else(|| "(unknown)".to_owned()),
-            });
-        }
-        serde_json::from_str(&text).map(Some).map_err(damaged)
-    }
-
-    /// Replaces what was remembered, at once or not at all.
-    pub fn write_record(&self, record: &Record) -> Result<(), StateError> {
-        let path = self.record_path();
-        let unfinished = path.with_extension("json.new");
-        let text = serde_json::to_string_pretty(record).map_err(|source| StateError::Damaged {
-            name: self.name.clone(),
-            path: path.clone(),
-            source,
-        })?;
-        fs::write(&unfinished, text)
-            .and_then(|()| fs::rename(&unfinished, &path))
-            .map_err(|source| file_error("write", &path, source))
-    }
-
     /// The mark goes last, so that what is left of a removal that fails can be
     /// removed later. Idempotent.
     ///
@@ -369,6 +314,7 @@ impl LabDir {
 
     fn is_a_labs(&self) -> bool {
         let is_dir = fs::symlink_metadata(&self.path).is_ok_and(|found| found.is_dir());
+        // Labs that were made before there was a mark have a record.
         is_dir && (self.path.join(MARK).exists() || self.record_path().exists())
     }
 
@@ -378,20 +324,9 @@ impl LabDir {
         }
     }
 
-    fn record_path(&self) -> PathBuf {
-        self.path.join(RECORD)
-    }
-
     fn lock_path(&self) -> PathBuf {
         self.path.join("lock")
     }
-}
-
-/// What every format has.
-#[derive(Deserialize)]
-struct Header {
-    format: u64,
-    version: Option<String>,
 }
 
 /// Where the labs' directories are.

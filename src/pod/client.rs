@@ -4,14 +4,16 @@
 //! dropped before its end is taken back by the pause process: a program that was
 //! started by [`Pause::exec`] is killed with the [`Exec`].
 
+mod talk;
+
 use std::io;
 use std::net;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use nix::sched::{CloneFlags, unshare};
-use tokio::io::{AsyncReadExt, Interest};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
@@ -20,10 +22,9 @@ use tokio::sync::oneshot;
 use super::bundle::Bundle;
 use super::find;
 use super::pause::protect_program;
-use super::protocol::{Container, Ended, MAX_LINE, Refusal, Reply, Request};
-use super::{HOST_NETWORK, NO_IPV6, wire};
-
-const PIECE_BYTES: usize = 4096;
+use super::protocol::{Container, Ended, Refusal, Reply, Request};
+use super::{HOST_NETWORK, NO_IPV6};
+use talk::Talk;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PauseError {
@@ -280,11 +281,7 @@ impl Pause {
 
     fn talk(&self) -> Result<Talk, PauseError> {
         let stream = find::connect(&self.dir).and_then(asynchronous);
-        Ok(Talk {
-            stream: stream.map_err(io_step("reach the pod"))?,
-            received: Vec::new(),
-            descriptors: Vec::new(),
-        })
+        Ok(Talk::over(stream.map_err(io_step("reach the pod"))?))
     }
 }
 
@@ -318,105 +315,6 @@ pub(super) async fn ended(connection: &UnixStream) {
             Ok(0) => return,
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
             _ => {}
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Talk {
-    stream: UnixStream,
-    received: Vec<u8>,
-    descriptors: Vec<OwnedFd>,
-}
-
-impl Talk {
-    async fn ask(
-        &mut self,
-        request: &Request,
-        descriptors: &[BorrowedFd<'_>],
-    ) -> Result<Reply, PauseError> {
-        self.send(request, descriptors).await?;
-        self.reply().await
-    }
-
-    async fn send(
-        &mut self,
-        request: &Request,
-        mut descriptors: &[BorrowedFd<'_>],
-    ) -> Result<(), PauseError> {
-        const STEP: &str = "ask the pod";
-        let bytes = serde_json::to_vec(request).map_err(|error| PauseError::Io {
-            step: STEP,
-            source: error.into(),
-        })?;
-        if bytes.len() >= MAX_LINE {
-            let why = format!(
-                "it takes {} bytes to say what is to run, and {MAX_LINE} is the limit; give it \
-                 less environment or a shorter command line",
-                bytes.len()
-            );
-            let refusal = Refusal::Failed;
-            return Err(PauseError::Refused { refusal, why });
-        }
-        let mut left = [&bytes, &b"\n"[..]].concat();
-        while !left.is_empty() {
-            let sent = self.stream.async_io(Interest::WRITABLE, || {
-                Ok(wire::send(&self.stream, &left, descriptors)?)
-            });
-            let sent = sent.await.map_err(io_step(STEP))?;
-            left.drain(..sent);
-            descriptors = &[];
-        }
-        Ok(())
-    }
-
-    /// Nothing is lost if this is dropped half-way.
-    async fn reply(&mut self) -> Result<Reply, PauseError> {
-        const STEP: &str = "hear from the pod";
-        loop {
-            if let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
-                let reply = serde_json::from_slice(&self.received[..end]);
-                self.received.drain(..=end);
-                return match reply {
-                    Ok(Reply::Refused { refusal, why }) => {
-                        Err(PauseError::Refused { refusal, why })
-                    }
-                    other => other.map_err(|error| PauseError::Io {
-                        step: STEP,
-                        source: error.into(),
-                    }),
-                };
-            }
-            if self.received.len() > MAX_LINE {
-                return Err(io_step(STEP)(io::ErrorKind::InvalidData.into()));
-            }
-            self.receive().await.map_err(io_step(STEP))?;
-        }
-    }
-
-    async fn receive(&mut self) -> io::Result<()> {
-        let Talk {
-            stream,
-            received,
-            descriptors,
-        } = self;
-        let mut piece = [0; PIECE_BYTES];
-        let length = stream.async_io(Interest::READABLE, || {
-            Ok(wire::receive(stream.as_fd(), &mut piece, descriptors)?)
-        });
-        match length.await? {
-            0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it has ended")),
-            length => {
-                received.extend_from_slice(&piece[..length]);
-                Ok(())
-            }
-        }
-    }
-
-    async fn exited(&mut self) -> Result<Ended, PauseError> {
-        match self.reply().await? {
-            Reply::Exited { ended } => Ok(ended),
-            other => Err(unexpected(&other)),
         }
     }
 }

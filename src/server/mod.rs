@@ -57,6 +57,7 @@ use tokio_util::sync::CancellationToken;
 pub use args::{Args, ArgsError, run};
 pub use authorize::is_protected_label;
 pub use limits::Limits;
+pub use quantity::Quantity;
 pub use tls::{TlsError, TlsFiles};
 
 use metrics::Metrics;

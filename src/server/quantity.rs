@@ -1,6 +1,18 @@
-//! Quantities: `100m`, `1.5`, `128Mi`, `1e3` (apimachinery `api/resource`). Pure.
+//! Quantities: `100m`, `1.5`, `128Mi`, `1e3` (apimachinery `api/resource`): what they come to, and
+//! how Kubernetes writes them. Pure.
+
+use std::fmt;
+use std::ops::AddAssign;
 
 use serde_json::Value;
+
+/// As long as no number has more digits, everything here is exact.
+const DIGITS: usize = 18;
+const NANO: i128 = 1_000_000_000;
+const BINARY: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+const DECIMAL: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
+/// Where the one itself stands among the decimal suffixes.
+const ONE: usize = 3;
 
 /// As [`milli`], for a quantity as objects carry it: a text, or a number.
 pub fn of(value: &Value) -> Option<i64> {
@@ -13,41 +25,103 @@ pub fn of(value: &Value) -> Option<i64> {
 
 /// A quantity in thousandths, rounded up; `None` if it is none.
 pub fn milli(text: &str) -> Option<i64> {
-    let quantity = Quantity::parse(text)?;
-    let milli = i64::try_from(quantity.times(1000)?).unwrap_or(i64::MAX);
-    Some(if quantity.negative { -milli } else { milli })
+    let written = Written::parse(text)?;
+    let milli = i64::try_from(written.times(1000)?).unwrap_or(i64::MAX);
+    Some(if written.negative { -milli } else { milli })
 }
 
 /// A quantity as Kubernetes writes it: without a fraction, and with the largest suffix of its kind.
 /// `None` if it is none, or too large to tell.
 pub fn canonical(text: &str) -> Option<String> {
-    const NANO: i128 = 1_000_000_000;
-    const BINARY: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
-    const DECIMAL: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
-    let quantity = Quantity::parse(text)?;
-    let sign = if quantity.negative { "-" } else { "" };
-    let nano = quantity.times(NANO)?;
-    // Small ones would lose their fraction.
-    let nano = match quantity.is_binary() && nano >= 1024 * NANO {
-        true => {
-            let bytes = quantity.times(1)?;
-            let (number, power) = divided(bytes, 1024, BINARY.len());
-            if power > 0 {
-                return Some(format!("{sign}{number}{}", BINARY[power]));
-            }
-            bytes.checked_mul(NANO)?
+    let mut quantity = Quantity::parse(text)?;
+    if quantity.is_binary() {
+        // A fraction of a byte is another byte: it may have more digits than can be read again.
+        let bytes = divided_up(quantity.nanos.abs(), NANO);
+        quantity.nanos = quantity.nanos.signum() * bytes * NANO;
+    }
+    Some(quantity.to_string())
+}
+
+/// One that can be compared and added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Quantity {
+    nanos: i128,
+    form: Form,
+}
+
+/// With which suffixes it is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Form {
+    #[default]
+    Decimal,
+    Binary,
+    Exponent,
+}
+
+impl Quantity {
+    /// `None` if the text is no quantity, or too large a one. What is smaller than a billionth
+    /// counts as one.
+    pub fn parse(text: &str) -> Option<Quantity> {
+        let written = Written::parse(text)?;
+        let nanos = written.times(NANO)?;
+        Some(Quantity {
+            nanos: if written.negative { -nanos } else { nanos },
+            form: written.form,
+        })
+    }
+
+    /// How many hundredths of `whole` it is, cut off.
+    pub fn percent_of(self, whole: Quantity) -> i128 {
+        match whole.nanos {
+            0 => 0,
+            whole => self.nanos * 100 / whole,
         }
-        false => nano,
-    };
-    Some(match divided(nano, 1000, DECIMAL.len()) {
-        (0, _) => "0".to_owned(),
-        // The fourth is the one itself.
-        (number, 3) => format!("{sign}{number}"),
-        (number, power) if quantity.has_exponent() => {
-            format!("{sign}{number}e{}", 3 * power.cast_signed() - 9)
+    }
+
+    /// How often `unit` goes into it, rounded up; a unit of zero is one.
+    pub fn times(self, unit: Quantity) -> i128 {
+        let unit = if unit.nanos == 0 { NANO } else { unit.nanos };
+        divided_up(self.nanos, unit)
+    }
+
+    pub fn is_positive(self) -> bool {
+        self.nanos > 0
+    }
+
+    /// Small ones would lose their fraction.
+    fn is_binary(self) -> bool {
+        self.form == Form::Binary && self.nanos.abs() >= 1024 * NANO
+    }
+}
+
+impl AddAssign for Quantity {
+    /// Zero takes the other's form.
+    fn add_assign(&mut self, other: Quantity) {
+        if self.nanos == 0 {
+            self.form = other.form;
         }
-        (number, power) => format!("{sign}{number}{}", DECIMAL[power]),
-    })
+        self.nanos += other.nanos;
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.nanos == 0 {
+            return f.write_str("0");
+        }
+        let sign = if self.nanos < 0 { "-" } else { "" };
+        let nanos = self.nanos.abs();
+        if self.is_binary() && nanos % NANO == 0 {
+            let (number, power) = divided(nanos / NANO, 1024, BINARY.len());
+            return write!(f, "{sign}{number}{}", BINARY[power]);
+        }
+        let (number, power) = divided(nanos, 1000, DECIMAL.len());
+        if self.form == Form::Exponent && power != ONE {
+            let exponent = 3 * (power.cast_signed() - ONE.cast_signed());
+            return write!(f, "{sign}{number}e{exponent}");
+        }
+        write!(f, "{sign}{number}{}", DECIMAL[power])
+    }
 }
 
 /// A number without the factors `base` it has, and how many they were, less than `most`.
@@ -60,83 +134,70 @@ fn divided(mut number: i128, base: i128, most: usize) -> (i128, usize) {
     (number, power)
 }
 
-/// A quantity's parts.
-struct Quantity<'a> {
-    negative: bool,
-    digits: i128,
-    /// By what to divide the digits, for the point among them.
-    scale: i128,
-    suffix: &'a str,
-    factor: (i128, i128),
+fn divided_up(number: i128, by: i128) -> i128 {
+    -(-number).div_euclid(by)
 }
 
-impl Quantity<'_> {
-    fn parse(text: &str) -> Option<Quantity<'_>> {
-        let end = text
-            .find(|one: char| !matches!(one, '0'..='9' | '.' | '+' | '-'))
-            .unwrap_or(text.len());
-        let (number, suffix) = text.split_at(end);
-        let factor = factor(suffix)?;
-        let negative = number.starts_with('-');
-        let number = number.trim_start_matches(['+', '-']);
+/// A quantity's parts.
+struct Written {
+    negative: bool,
+    digits: i128,
+    /// By what to multiply and to divide the digits, for the point among them and for the suffix.
+    multiplied: i128,
+    divided: i128,
+    form: Form,
+}
+
+impl Written {
+    fn parse(text: &str) -> Option<Written> {
+        let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+        let end = unsigned
+            .find(|one: char| !matches!(one, '0'..='9' | '.'))
+            .unwrap_or(unsigned.len());
+        let (number, suffix) = unsigned.split_at(end);
+        let (multiplied, divided, form) = scale(suffix)?;
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         let digits = format!("{whole}{fraction}");
-        if digits.is_empty() || digits.len() > 18 || fraction.contains('.') {
+        if digits.len() > DIGITS {
             return None;
         }
-        Some(Quantity {
-            negative,
+        let places = u32::try_from(fraction.len()).ok()?;
+        Some(Written {
+            negative: text.starts_with('-'),
             digits: digits.parse().ok()?,
-            scale: 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?,
-            suffix,
-            factor,
+            multiplied,
+            divided: divided.checked_mul(10_i128.checked_pow(places)?)?,
+            form,
         })
     }
 
     /// So many times its amount, rounded up and without its sign.
     fn times(&self, times: i128) -> Option<i128> {
-        let (multiplied, divided) = self.factor;
-        let product = self.digits.checked_mul(multiplied)?.checked_mul(times)?;
-        let by = self.scale.checked_mul(divided)?;
-        Some(product.div_euclid(by) + i128::from(product.rem_euclid(by) != 0))
-    }
-
-    fn is_binary(&self) -> bool {
-        self.suffix.ends_with('i')
-    }
-
-    fn has_exponent(&self) -> bool {
-        self.suffix.len() > 1 && self.suffix.starts_with(['e', 'E'])
+        let product = self
+            .digits
+            .checked_mul(self.multiplied)?
+            .checked_mul(times)?;
+        Some(divided_up(product, self.divided))
     }
 }
 
-/// By what to multiply and to divide.
-fn factor(suffix: &str) -> Option<(i128, i128)> {
-    let binary = |power: u32| Some((1_i128 << (10 * power), 1));
-    let decimal = |power: u32| Some((10_i128.pow(3 * power), 1));
-    match suffix {
-        "" => Some((1, 1)),
-        "n" => Some((1, 1_000_000_000)),
-        "u" => Some((1, 1_000_000)),
-        "m" => Some((1, 1000)),
-        "k" => decimal(1),
-        "M" => decimal(2),
-        "G" => decimal(3),
-        "T" => decimal(4),
-        "P" => decimal(5),
-        "E" => decimal(6),
-        "Ki" => binary(1),
-        "Mi" => binary(2),
-        "Gi" => binary(3),
-        "Ti" => binary(4),
-        "Pi" => binary(5),
-        "Ei" => binary(6),
-        exponent => {
-            let power: i32 = exponent.strip_prefix(['e', 'E'])?.parse().ok()?;
-            let ten = 10_i128.checked_pow(power.unsigned_abs().min(18))?;
-            Some(if power < 0 { (1, ten) } else { (ten, 1) })
-        }
+/// By what to multiply and to divide, and how such a number is written.
+fn scale(suffix: &str) -> Option<(i128, i128, Form)> {
+    let at = |suffixes: &[&str]| suffixes.iter().position(|known| *known == suffix);
+    let power = |base: i128, power: usize| base.checked_pow(u32::try_from(power).ok()?);
+    if let Some(at) = at(&DECIMAL) {
+        let (above, below) = (at.saturating_sub(ONE), ONE.saturating_sub(at));
+        return Some((power(1000, above)?, power(1000, below)?, Form::Decimal));
     }
+    if let Some(at) = at(&BINARY) {
+        return Some((power(1024, at)?, 1, Form::Binary));
+    }
+    let exponent: i32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
+    let ten = 10_i128.checked_pow(exponent.unsigned_abs().min(18))?;
+    Some(match exponent < 0 {
+        true => (1, ten, Form::Exponent),
+        false => (ten, 1, Form::Exponent),
+    })
 }
 
 #[cfg(test)]
@@ -158,11 +219,17 @@ mod tests {
             ("1E-1", 100),
             ("128974848", 128_974_848_000),
             ("500u", 1),
+            ("-0.0001", -1),
+            // Too large for what follows, but a quantity.
+            ("100000000000E", i64::MAX),
         ] {
             assert_eq!(milli(text), Some(value), "{text}");
         }
-        for text in ["", "m", "1.2.3", "1 Gi", "x", "1KiB"] {
+        for text in [
+            "", "m", "1.2.3", "1 Gi", "x", "1KiB", "1-2", "--1", "+-1", "1-",
+        ] {
             assert_eq!(milli(text), None, "{text}");
+            assert_eq!(canonical(text), None, "{text}");
         }
     }
 
@@ -178,20 +245,35 @@ mod tests {
             ("0.1m", "100u"),
             ("2000", "2k"),
             ("128974848", "128974848"),
+            ("100Mi", "100Mi"),
             ("1024Ki", "1Mi"),
             ("1.5Gi", "1536Mi"),
             ("1000Mi", "1000Mi"),
             ("0.5Ki", "512"),
-            ("1.953Ki", "2k"),
+            ("1.953125Ki", "2000"),
             ("1e3", "1e3"),
             ("1E1", "10"),
             ("5E", "5E"),
+            ("-1", "-1"),
             ("-200m", "-200m"),
             ("+1", "1"),
         ] {
             assert_eq!(canonical(text).as_deref(), Some(written), "{text}");
+            let quantity = Quantity::parse(text).map(|one| one.to_string());
+            assert_eq!(quantity.as_deref(), Some(written), "{text}");
         }
-        assert_eq!(canonical("1 Gi"), None);
+    }
+
+    #[test]
+    fn quantities_add_up() {
+        let mut sum = Quantity::default();
+        for text in ["64Mi", "64Mi"] {
+            sum += Quantity::parse(text).expect(text);
+        }
+        assert_eq!(sum.to_string(), "128Mi");
+        let whole = Quantity::parse("1Gi").expect("a quantity");
+        assert_eq!(sum.percent_of(whole), 12);
+        assert_eq!(sum.percent_of(Quantity::default()), 0);
     }
 
     proptest! {
@@ -209,6 +291,15 @@ mod tests {
             let rounded = if suffix.ends_with('i') { 1000 } else { 1 };
             prop_assert!((meant..=meant.saturating_add(rounded - 1)).contains(&says), "{} is {}", text, &written);
             prop_assert_eq!(canonical(&written).unwrap(), written);
+        }
+
+        #[test]
+        fn a_quantity_is_written_to_the_billionth(
+            text in "[0-9]{1,9}(\\.[0-9]{1,3})?(m|k|M|)|[0-9]{1,9}(Ki|Mi|Gi)",
+        ) {
+            let quantity = Quantity::parse(&text).expect("a quantity");
+            let again = Quantity::parse(&quantity.to_string()).expect("a quantity");
+            prop_assert_eq!(again.nanos, quantity.nanos);
         }
 
         #[test]

@@ -19,6 +19,7 @@ mod patches;
 mod rollouts;
 mod same;
 mod services;
+mod unread;
 mod updates;
 mod verbs;
 mod watches;

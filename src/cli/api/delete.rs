@@ -12,10 +12,9 @@ use tokio::time::Instant;
 
 use super::duration::{Patience, parse_patience};
 use super::failure::{Failures, when};
-use super::manifest::FileArg;
 use super::print::Output;
 use super::resource::{Catalog, Object};
-use super::select::{Choice, ScopeArg, SelectorArg, Source};
+use super::select::{ChoiceArg, Source};
 use super::{ClusterArg, DryRunArg, http};
 
 /// Objects looked at at a time while waiting for them to go.
@@ -31,11 +30,7 @@ pub struct Args {
     #[arg(required_unless_present = "filename", value_name = "RESOURCE [NAME]")]
     words: Vec<String>,
     #[command(flatten)]
-    files: FileArg,
-    #[command(flatten)]
-    scope: ScopeArg,
-    #[command(flatten)]
-    selector: SelectorArg,
+    choice: ChoiceArg,
     /// All of them in the namespace
     #[arg(long)]
     all: bool,
@@ -98,7 +93,7 @@ impl Args {
 /// All that can be deleted is, even if some cannot: 1 then.
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let options = options(args)?;
-    if args.all && args.selector.is_given() {
+    if args.all && args.choice.selector.is_given() {
         bail!("setting 'all' parameter but found a non empty selector. ");
     }
     let catalog = Catalog::discover(client).await?;
@@ -170,13 +165,7 @@ async fn doomed(
     catalog: &Catalog,
     failures: &mut Failures,
 ) -> anyhow::Result<Vec<(Object, Option<String>)>> {
-    let choice = Choice {
-        words: &args.words,
-        files: &args.files,
-        scope: &args.scope,
-        selector: &args.selector,
-        all: args.all,
-    };
+    let choice = args.choice.of(&args.words, args.all);
     let mut doomed = Vec::new();
     for source in choice.sources(catalog)? {
         match source {

@@ -7,12 +7,11 @@ use kube::Client;
 use serde_json::Value;
 
 use super::failure::Failures;
-use super::manifest::FileArg;
 use super::print::jsonpath::Template;
 use super::print::table::{Extras, Printer, Table};
 use super::print::{Output, Structured, list_of};
 use super::resource::{Catalog, Object};
-use super::select::{Choice, ScopeArg, SelectorArg, Source};
+use super::select::{ChoiceArg, Source};
 use super::{ClusterArg, http, sort, watch};
 
 #[derive(Debug, clap::Args)]
@@ -23,11 +22,7 @@ pub struct Args {
     #[arg(required_unless_present = "filename", value_name = "RESOURCE [NAME]")]
     words: Vec<String>,
     #[command(flatten)]
-    files: FileArg,
-    #[command(flatten)]
-    pub(super) scope: ScopeArg,
-    #[command(flatten)]
-    selector: SelectorArg,
+    pub(super) choice: ChoiceArg,
     /// wide, name, json, yaml, jsonpath=TEMPLATE, jsonpath-as-json=TEMPLATE, custom-columns=SPEC
     #[arg(short, long, value_name = "FORMAT")]
     pub(super) output: Option<Output>,
@@ -61,16 +56,6 @@ pub struct Args {
 }
 
 impl Args {
-    fn choice(&self) -> Choice<'_> {
-        Choice {
-            words: &self.words,
-            files: &self.files,
-            scope: &self.scope,
-            selector: &self.selector,
-            all: true,
-        }
-    }
-
     pub(super) fn extras(&self) -> Extras {
         Extras {
             wide: matches!(self.output, Some(Output::Wide)),
@@ -88,7 +73,7 @@ impl Args {
 
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let catalog = Catalog::discover(client).await?;
-    let sources = args.choice().sources(&catalog)?;
+    let sources = args.choice.of(&args.words, true).sources(&catalog)?;
     if args.watches() {
         return match &sources[..] {
             [one] => watch::run(client, args, one).await,
@@ -119,7 +104,7 @@ async fn print_tables(client: &Client, args: &Args, sources: &[Source]) -> anyho
     while let Some((source, table)) = rest.next() {
         let resource = source.resource();
         let prefix = several.then(|| resource.slashed(""));
-        let with_namespace = args.scope.all_namespaces && resource.namespaced;
+        let with_namespace = args.choice.scope.all_namespaces && resource.namespaced;
         let mut printer = Printer::new(args.extras(), with_namespace, prefix);
         printer.add(table, "");
         while let Some((_, more)) = rest.next_if(|(next, _)| next.resource() == resource) {
@@ -135,13 +120,13 @@ async fn print_tables(client: &Client, args: &Args, sources: &[Source]) -> anyho
         print!("{text}");
         printed = true;
     }
-    let all_in_one =
-        !args.scope.all_namespaces && sources.iter().all(|source| source.resource().namespaced);
+    let all_in_one = !args.choice.scope.all_namespaces
+        && sources.iter().all(|source| source.resource().namespaced);
     if !printed && failures.are_none() && !args.ignore_not_found {
         match all_in_one {
             true => eprintln!(
                 "No resources found in {} namespace.",
-                args.scope.namespace()
+                args.choice.scope.namespace()
             ),
             false => eprintln!("No resources found"),
         }

@@ -8,10 +8,9 @@ use kube::Client;
 use serde_json::{Value, json};
 
 use super::failure::Failures;
-use super::manifest::FileArg;
 use super::print::SayArg;
 use super::resource::{Catalog, Object};
-use super::select::{Choice, ScopeArg, SelectorArg};
+use super::select::ChoiceArg;
 use super::{ClusterArg, DryRunArg, http};
 
 /// Anybody may overwrite why something was changed last.
@@ -25,11 +24,7 @@ pub struct Args {
     #[arg(required = true, value_name = "RESOURCE NAME KEY=VALUE")]
     words: Vec<String>,
     #[command(flatten)]
-    files: FileArg,
-    #[command(flatten)]
-    scope: ScopeArg,
-    #[command(flatten)]
-    selector: SelectorArg,
+    choice: ChoiceArg,
     /// All of them in the namespace
     #[arg(long)]
     all: bool,
@@ -93,13 +88,7 @@ pub async fn run(client: &Client, args: &Args, what: What) -> anyhow::Result<Exi
         bail!("at least one {} update is required", what.singular());
     }
     let catalog = Catalog::discover(client).await?;
-    let choice = Choice {
-        words: &words,
-        files: &args.files,
-        scope: &args.scope,
-        selector: &args.selector,
-        all: args.all,
-    };
+    let choice = args.choice.of(&words, args.all);
     let mut failures = Failures::default();
     let objects = choice.objects(client, &catalog, &mut failures).await?;
     let mut voice = args.say.voice();

@@ -19,7 +19,6 @@ mod manifest;
 mod nodes;
 mod port_forward;
 mod print;
-mod quantity;
 mod resource;
 mod rollout;
 mod run;

@@ -7,9 +7,8 @@ use kube::Client;
 use serde_json::json;
 
 use super::failure::Failures;
-use super::manifest::FileArg;
 use super::resource::{Catalog, Object};
-use super::select::{Choice, ScopeArg, SelectorArg};
+use super::select::{ChoiceArg, SelectorArg};
 use super::{ClusterArg, DryRunArg, http};
 
 #[derive(Debug, clap::Args)]
@@ -50,17 +49,17 @@ pub async fn chosen(
         // `node/a` is as good.
         words.push(name.rsplit('/').next().unwrap_or(name).to_owned());
     }
-    let choice = Choice {
-        words: &words,
-        files: &FileArg::default(),
-        scope: &ScopeArg::default(),
-        selector: &SelectorArg {
+    let choice = ChoiceArg {
+        selector: SelectorArg {
             selector,
             field_selector: None,
         },
-        all: false,
+        ..ChoiceArg::default()
     };
-    let nodes = choice.objects(client, &catalog, failures).await?;
+    let nodes = choice
+        .of(&words, false)
+        .objects(client, &catalog, failures)
+        .await?;
     if nodes.is_empty() && failures.are_none() {
         bail!("no nodes found");
     }

@@ -12,10 +12,9 @@ use tokio::time::timeout_at;
 
 use super::duration::{Patience, parse_patience};
 use super::failure::Failures;
-use super::manifest::FileArg;
 use super::print::tabs::Tabs;
 use super::resource::{Catalog, Object, escape};
-use super::select::{Choice, ScopeArg, SelectorArg, taken_apart};
+use super::select::{ChoiceArg, taken_apart};
 use super::{ClusterArg, http, watch};
 
 const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
@@ -71,11 +70,7 @@ struct What {
     #[arg(required_unless_present = "filename", value_name = "RESOURCE [NAME]")]
     words: Vec<String>,
     #[command(flatten)]
-    files: FileArg,
-    #[command(flatten)]
-    scope: ScopeArg,
-    #[command(flatten)]
-    selector: SelectorArg,
+    choice: ChoiceArg,
 }
 
 impl Args {
@@ -96,17 +91,12 @@ impl Args {
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let what = args.what();
     let catalog = Catalog::discover(client).await?;
-    let choice = Choice {
-        words: &what.words,
-        files: &what.files,
-        scope: &what.scope,
-        selector: &what.selector,
-        // Several can be told of, and made anew.
-        all: matches!(
-            args.verb,
-            Verb::Restart { .. } | Verb::Status { .. } | Verb::History { .. }
-        ),
-    };
+    // Several can be told of, and made anew.
+    let all = matches!(
+        args.verb,
+        Verb::Restart { .. } | Verb::Status { .. } | Verb::History { .. }
+    );
+    let choice = what.choice.of(&what.words, all);
     let mut failures = Failures::default();
     for object in choice.objects(client, &catalog, &mut failures).await? {
         let done = match &args.verb {

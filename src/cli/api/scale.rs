@@ -7,10 +7,9 @@ use kube::Client;
 use serde_json::{Value, json};
 
 use super::failure::Failures;
-use super::manifest::FileArg;
 use super::print::SayArg;
 use super::resource::{Catalog, Object};
-use super::select::{Choice, ScopeArg, SelectorArg};
+use super::select::ChoiceArg;
 use super::{ClusterArg, DryRunArg, http};
 
 #[derive(Debug, clap::Args)]
@@ -21,11 +20,7 @@ pub struct Args {
     #[arg(required_unless_present = "filename", value_name = "RESOURCE [NAME]")]
     words: Vec<String>,
     #[command(flatten)]
-    files: FileArg,
-    #[command(flatten)]
-    scope: ScopeArg,
-    #[command(flatten)]
-    selector: SelectorArg,
+    choice: ChoiceArg,
     /// All of them in the namespace
     #[arg(long)]
     all: bool,
@@ -43,13 +38,7 @@ pub struct Args {
 
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let catalog = Catalog::discover(client).await?;
-    let choice = Choice {
-        words: &args.words,
-        files: &args.files,
-        scope: &args.scope,
-        selector: &args.selector,
-        all: args.all,
-    };
+    let choice = args.choice.of(&args.words, args.all);
     let mut failures = Failures::default();
     let objects = choice.objects(client, &catalog, &mut failures).await?;
     if objects.is_empty() {

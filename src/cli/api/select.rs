@@ -63,14 +63,33 @@ impl SelectorArg {
     }
 }
 
+/// What chooses objects beside the words that name them.
+#[derive(Debug, Default, clap::Args)]
+pub struct ChoiceArg {
+    #[command(flatten)]
+    pub files: FileArg,
+    #[command(flatten)]
+    pub scope: ScopeArg,
+    #[command(flatten)]
+    pub selector: SelectorArg,
+}
+
+impl ChoiceArg {
+    /// `all`: a resource without names stands for all there are.
+    pub fn of<'a>(&'a self, words: &'a [String], all: bool) -> Choice<'a> {
+        Choice {
+            words,
+            arg: self,
+            all,
+        }
+    }
+}
+
 /// What one command line chooses.
 pub struct Choice<'a> {
-    pub words: &'a [String],
-    pub files: &'a FileArg,
-    pub scope: &'a ScopeArg,
-    pub selector: &'a SelectorArg,
-    /// A resource without names stands for all there are.
-    pub all: bool,
+    words: &'a [String],
+    arg: &'a ChoiceArg,
+    all: bool,
 }
 
 /// Where objects are found.
@@ -90,7 +109,7 @@ impl Choice<'_> {
     /// # Errors
     /// The words contradict one another, or choose nothing.
     pub fn sources(&self, catalog: &Catalog) -> anyhow::Result<Vec<Source>> {
-        if !self.files.is_given() {
+        if !self.arg.files.is_given() {
             return self.named(catalog);
         }
         if !self.words.is_empty() {
@@ -99,8 +118,8 @@ impl Choice<'_> {
             );
         }
         let mut sources = Vec::new();
-        for manifest in self.files.read()? {
-            let manifest = manifest.resolve(catalog, self.scope.namespace.as_deref())?;
+        for manifest in self.arg.files.read()? {
+            let manifest = manifest.resolve(catalog, self.arg.scope.namespace.as_deref())?;
             sources.push(Source::One {
                 path: manifest.path(),
                 name: manifest.name().to_owned(),
@@ -112,26 +131,29 @@ impl Choice<'_> {
     }
 
     fn named(&self, catalog: &Catalog) -> anyhow::Result<Vec<Source>> {
+        let ChoiceArg {
+            scope, selector, ..
+        } = self.arg;
         match catalog.parse(self.words)? {
             Named::Kinds(resources) => {
-                if !self.all && !self.selector.is_given() {
+                if !self.all && !selector.is_given() {
                     bail!("resource(s) were provided, but no name was specified");
                 }
                 let list = |resource: Rc<Resource>| Source::List {
-                    url: self.selector.apply(&self.scope.collection(&resource)),
+                    url: selector.apply(&scope.collection(&resource)),
                     resource,
                 };
                 Ok(resources.into_iter().map(list).collect())
             }
             Named::Objects(objects) => {
-                if self.selector.is_given() {
+                if selector.is_given() {
                     bail!("name cannot be provided when a selector is specified");
                 }
-                if self.scope.all_namespaces {
+                if scope.all_namespaces {
                     bail!("a resource cannot be retrieved by name across all namespaces");
                 }
                 let one = |(resource, name): (Rc<Resource>, String)| Source::One {
-                    path: resource.named(self.scope.namespace(), &name),
+                    path: resource.named(scope.namespace(), &name),
                     resource,
                     name,
                     file: None,

@@ -6,7 +6,7 @@ use anyhow::bail;
 use serde_json::Value;
 
 use super::print::jsonpath::Template;
-use super::quantity::Quantity;
+use crate::server::Quantity;
 
 /// Those without a value come first.
 ///

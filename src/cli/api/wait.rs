@@ -13,11 +13,10 @@ use tokio::time::{Instant, timeout_at};
 use super::delete::until_gone;
 use super::duration::{Patience, parse_patience};
 use super::failure::Failures;
-use super::manifest::FileArg;
 use super::print::SayArg;
 use super::print::jsonpath::{Template, shown};
 use super::resource::{Catalog, Object, escape};
-use super::select::{Choice, ScopeArg, SelectorArg};
+use super::select::ChoiceArg;
 use super::{ClusterArg, http, watch};
 
 #[derive(Debug, clap::Args)]
@@ -28,11 +27,7 @@ pub struct Args {
     #[arg(required_unless_present = "filename", value_name = "RESOURCE [NAME]")]
     words: Vec<String>,
     #[command(flatten)]
-    files: FileArg,
-    #[command(flatten)]
-    scope: ScopeArg,
-    #[command(flatten)]
-    selector: SelectorArg,
+    choice: ChoiceArg,
     /// All of them in the namespace
     #[arg(long)]
     all: bool,
@@ -151,13 +146,7 @@ fn has_condition(object: &Value, name: &str, value: &str) -> bool {
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let deadline = args.timeout.deadline();
     let catalog = Catalog::discover(client).await?;
-    let choice = Choice {
-        words: &args.words,
-        files: &args.files,
-        scope: &args.scope,
-        selector: &args.selector,
-        all: args.all,
-    };
+    let choice = args.choice.of(&args.words, args.all);
     let mut failures = Failures::default();
     let mut objects = Vec::new();
     for source in choice.sources(&catalog)? {

@@ -1,6 +1,5 @@
 //! `podnet get --watch`.
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -57,7 +56,7 @@ pub async fn run(client: &Client, args: &Args, source: &Source) -> anyhow::Resul
 }
 
 fn one_of(args: &Args, resource: &Resource, name: &str) -> String {
-    let collection = args.scope.collection(resource);
+    let collection = args.choice.scope.collection(resource);
     format!(
         "{collection}?fieldSelector=metadata.name%3D{}",
         super::resource::escape(name)
@@ -101,7 +100,7 @@ struct Screen<'a> {
 
 impl<'a> Screen<'a> {
     fn new(args: &'a Args, resource: &Rc<Resource>) -> Screen<'a> {
-        let with_namespace = args.scope.all_namespaces && resource.namespaced;
+        let with_namespace = args.choice.scope.all_namespaces && resource.namespaced;
         Screen {
             args,
             resource: Rc::clone(resource),
@@ -148,8 +147,7 @@ impl<'a> Screen<'a> {
             }
         };
         self.printed += 1;
-        let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        Ok(out.flush()?)
+        print!("{text}");
+        Ok(())
     }
 }

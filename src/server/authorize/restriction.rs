@@ -335,3 +335,6 @@ fn check_held(node: &str, lease: &StoredObject) -> Result<(), String> {
         _ => Err("can only access node lease with the same name as the requesting node".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,10 +5,10 @@ use k8s_openapi::api::core::v1::{
     ResourceRequirements, SeccompProfile,
 };
 
-use super::super::quantity::Quantity;
 use super::writer::{
     Quantities, Text, Writer, all, date, int_or_string, or_none, quantity, yes_or_no,
 };
+use crate::server::Quantity;
 
 /// Where containers stand.
 pub struct Place<'a> {

@@ -24,9 +24,8 @@ use kube::Client;
 use serde::de::DeserializeOwned;
 
 use super::failure::Failures;
-use super::manifest::FileArg;
 use super::resource::{Catalog, Object};
-use super::select::{Choice, ScopeArg, SelectorArg, Source, taken_apart};
+use super::select::{ChoiceArg, Source, taken_apart};
 use super::{ClusterArg, http};
 use events::Events;
 
@@ -38,11 +37,7 @@ pub struct Args {
     #[arg(required_unless_present = "filename", value_name = "RESOURCE [NAME]")]
     words: Vec<String>,
     #[command(flatten)]
-    files: FileArg,
-    #[command(flatten)]
-    scope: ScopeArg,
-    #[command(flatten)]
-    selector: SelectorArg,
+    choice: ChoiceArg,
     /// With what happened to it
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
         default_missing_value = "true", require_equals = true)]
@@ -73,13 +68,7 @@ impl Scene<'_> {
 /// One object's description after the other: 1 if some could not be described.
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let catalog = Catalog::discover(client).await?;
-    let choice = Choice {
-        words: &args.words,
-        files: &args.files,
-        scope: &args.scope,
-        selector: &args.selector,
-        all: true,
-    };
+    let choice = args.choice.of(&args.words, true);
     let scene = Scene {
         client,
         show_events: args.show_events,
@@ -103,11 +92,11 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     if objects.is_empty() && failures.are_none() {
-        match args.scope.all_namespaces {
+        match args.choice.scope.all_namespaces {
             true => eprintln!("No resources found"),
             false => eprintln!(
                 "No resources found in {} namespace.",
-                args.scope.namespace()
+                args.choice.scope.namespace()
             ),
         }
     }
@@ -125,7 +114,7 @@ async fn by_beginning(
     let Source::One { resource, name, .. } = source else {
         return Err(missing);
     };
-    let list = http::get(scene.client, &args.scope.collection(resource)).await?;
+    let list = http::get(scene.client, &args.choice.scope.collection(resource)).await?;
     let mut found = taken_apart(resource, list);
     found.retain(|object| object.name().starts_with(name));
     if found.is_empty() {

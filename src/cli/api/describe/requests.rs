@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
-use super::super::quantity::Quantity;
 use super::writer::{Quantities, all};
+use crate::server::Quantity;
 
 /// By the name of the resource.
 #[derive(Clone, Debug, Default)]

@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::core::v1::{Volume, VolumeProjection};
 
-use super::super::quantity::Quantity;
 use super::writer::{Text, Writer, all, quantity};
+use crate::server::Quantity;
 
 /// `indent` is what stands before the title.
 pub fn write(w: &mut Writer, volumes: &[Volume], indent: &str) {

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::super::print::tabs::Tabs;
-use super::super::quantity::Quantity;
+use crate::server::Quantity;
 
 pub type Pairs = BTreeMap<String, String>;
 pub type Quantities = BTreeMap<String, Written>;
