@@ -211,7 +211,7 @@ mod tests {
             match changes
                 .iter()
                 .filter_map(|(_, json)| json.as_ref())
-                .any(|json| binds(json))
+                .any(binds)
             {
                 false => Ok(()),
                 true => Err(StoreError::Thread {

@@ -128,35 +128,41 @@ fn value_len(text: &[u8]) -> Option<usize> {
     None
 }
 
-/// The pieces that there are. Those that no object has any more are forgotten when it has
-/// become twice as many.
+/// The pieces that there are. Those that no object has any more are forgotten when all have become
+/// twice as many bytes as were in use the last time.
+#[derive(Default)]
 struct Pool {
     pieces: HashSet<Arc<[u8]>>,
-    most: usize,
+    bytes: usize,
+    used_bytes: usize,
 }
 
-const FEW_PIECES: usize = 1_024;
+/// Not worth looking through.
+const FEW_BYTES: usize = 1 << 20;
 
-static POOL: LazyLock<Mutex<Pool>> = LazyLock::new(|| {
-    Mutex::new(Pool {
-        pieces: HashSet::new(),
-        most: FEW_PIECES,
-    })
-});
+static POOL: LazyLock<Mutex<Pool>> = LazyLock::new(Mutex::default);
 
 fn share(piece: &[u8]) -> Arc<[u8]> {
-    // No panic leaves a set half changed.
+    // What a panic could leave behind is a wrong sum, which the next look mends.
     let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = pool.pieces.get(piece) {
-        return known.clone();
+    pool.share(piece)
+}
+
+impl Pool {
+    fn share(&mut self, piece: &[u8]) -> Arc<[u8]> {
+        if let Some(known) = self.pieces.get(piece) {
+            return known.clone();
+        }
+        let piece: Arc<[u8]> = piece.into();
+        self.pieces.insert(piece.clone());
+        self.bytes += piece.len();
+        if self.bytes > FEW_BYTES.max(2 * self.used_bytes) {
+            self.pieces.retain(|piece| Arc::strong_count(piece) > 1);
+            self.bytes = self.pieces.iter().map(|piece| piece.len()).sum();
+            self.used_bytes = self.bytes;
+        }
+        piece
     }
-    if pool.pieces.len() >= pool.most {
-        pool.pieces.retain(|piece| Arc::strong_count(piece) > 1);
-        pool.most = FEW_PIECES.max(2 * pool.pieces.len());
-    }
-    let piece: Arc<[u8]> = piece.into();
-    pool.pieces.insert(piece.clone());
-    piece
 }
 
 #[cfg(test)]
@@ -190,6 +196,18 @@ mod tests {
         assert!(
             one_json.mentions("\"one\"") && one_json.mentions("aaa") && !one_json.mentions("other")
         );
+    }
+
+    #[test]
+    fn what_nobody_says_any_more_is_forgotten() {
+        let mut pool = Pool::default();
+        let large = |n: usize| vec![n as u8; FEW_BYTES / 4];
+        let kept = pool.share(&large(0));
+        for n in 1..=100 {
+            drop(pool.share(&large(n)));
+            assert!(pool.bytes <= FEW_BYTES);
+        }
+        assert!(Arc::ptr_eq(&kept, &pool.share(&large(0))));
     }
 
     proptest! {
