@@ -39,8 +39,8 @@ pub async fn forget_nodes(client: &Client, names: &[String]) -> anyhow::Result<(
         .collect();
     if !with_them.is_empty() {
         eprintln!(
-            "and their {} pods: {}",
-            with_them.len(),
+            "pods that go with {}: {}",
+            names.join(", "),
             with_them.join(", ")
         );
     }

@@ -122,10 +122,11 @@ async fn nodes(client: &Client) -> kube::Result<BTreeMap<String, Node>> {
 
 fn state_of(node: &Node) -> String {
     let ready = ready_condition(node).map(|condition| condition.status.as_str());
+    // A node that is silent has a status that is not known, which kubectl calls so too.
     match ready {
         Some("True") => "Ready".to_owned(),
-        Some("False") => "NotReady".to_owned(),
-        _ => "Unknown".to_owned(),
+        Some(_) => "NotReady".to_owned(),
+        None => "Unknown".to_owned(),
     }
 }
 

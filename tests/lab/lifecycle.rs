@@ -105,7 +105,10 @@ fn all_nodes_of_a_lab_can_be_others() {
     let changed = place.podnet(&["up", "-f", &file.to_string_lossy()]);
     let said = text(&changed.stderr);
     assert!(changed.status.success(), "{said}");
-    assert!(said.contains("and their 1 pods: default/web"), "{said}");
+    assert!(
+        said.contains("pods that go with node-1, node-2: default/web"),
+        "{said}"
+    );
     assert_eq!(node_names(&place, "default"), ["back", "front", "third"]);
     place.ok(&["check"]);
 }

@@ -69,7 +69,11 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
             eprintln!("No resources found in {namespace} namespace.");
         }
     } else if let Some(word) = &args.pod {
-        names.push(target::find(client, namespace, word).await?.pod);
+        let target = target::find(client, namespace, word).await?;
+        if target.of > 1 {
+            eprintln!("Found {} pods, using pod/{}", target.of, target.pod);
+        }
+        names.push(target.pod);
     }
     for name in names {
         for container in containers(&pods, &name, args).await? {

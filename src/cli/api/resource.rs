@@ -210,11 +210,15 @@ impl Catalog {
             let mut objects = Vec::new();
             for word in words {
                 match word.split_once('/') {
-                    Some((kind, name)) if !kind.is_empty() && !name.is_empty() => {
-                        objects.push((self.named(kind)?, name.to_owned()));
-                    }
-                    Some(_) => {
+                    Some((kind, name)) if kind.is_empty() || name.is_empty() => bail!(
+                        "arguments in resource/name form must have a single resource and name"
+                    ),
+                    Some((_, name)) if name.contains('/') => {
                         bail!("arguments in resource/name form may not have more than one slash")
+                    }
+                    Some((kind, name)) => {
+                        check_name(name)?;
+                        objects.push((self.named(kind)?, name.to_owned()));
                     }
                     None => bail!(
                         "there is no need to specify a resource type as a separate argument when \
@@ -237,12 +241,25 @@ impl Catalog {
         if names.is_empty() {
             return Ok(Named::Kinds(resources));
         }
+        names.iter().try_for_each(|name| check_name(name))?;
         let pair = |resource: &Rc<Resource>| {
             let pair = |name: &String| (Rc::clone(resource), name.clone());
             names.iter().map(pair).collect::<Vec<_>>()
         };
         Ok(Named::Objects(resources.iter().flat_map(pair).collect()))
     }
+}
+
+/// An empty name would stand for all there are, in the URL of one (`IsValidPathSegmentName` of
+/// apimachinery's `api/validation/path`).
+pub fn check_name(name: &str) -> anyhow::Result<()> {
+    let problem = match name {
+        "" => bail!("resource name may not be empty"),
+        "." | ".." => format!("may not be '{name}'"),
+        name if name.contains('%') => "may not contain '%'".to_owned(),
+        _ => return Ok(()),
+    };
+    bail!("invalid resource name {name:?}: [{problem}]")
 }
 
 pub enum Named {
@@ -320,6 +337,25 @@ mod tests {
         let error = objects("gizmos").unwrap_err().to_string();
         assert_eq!(error, "the server doesn't have a resource type \"gizmos\"");
         assert!(objects("pod pod/a").is_err());
+        for (words, error) in [
+            ("pods ", "resource name may not be empty"),
+            ("pods a ", "resource name may not be empty"),
+            ("pods ..", "invalid resource name \"..\": [may not be '..']"),
+            (
+                "pods a%2F",
+                "invalid resource name \"a%2F\": [may not contain '%']",
+            ),
+            (
+                "pod/",
+                "arguments in resource/name form must have a single resource and name",
+            ),
+            (
+                "pod/a/b",
+                "arguments in resource/name form may not have more than one slash",
+            ),
+        ] {
+            assert_eq!(objects(words).unwrap_err().to_string(), error, "{words}");
+        }
     }
 
     #[test]

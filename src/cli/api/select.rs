@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::failure::Failures;
 use super::http;
 use super::manifest::FileArg;
-use super::resource::{Catalog, Named, Object, Resource, escape};
+use super::resource::{Catalog, Named, Object, Resource, check_name, escape};
 
 #[derive(Debug, Default, clap::Args)]
 pub struct ScopeArg {
@@ -120,6 +120,7 @@ impl Choice<'_> {
         let mut sources = Vec::new();
         for manifest in self.arg.files.read()? {
             let manifest = manifest.resolve(catalog, self.arg.scope.namespace.as_deref())?;
+            check_name(manifest.name())?;
             sources.push(Source::One {
                 path: manifest.path(),
                 name: manifest.name().to_owned(),

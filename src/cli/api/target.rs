@@ -5,16 +5,18 @@ use kube::Client;
 use serde_json::Value;
 
 use super::http;
-use super::resource::{Catalog, Object, escape};
+use super::resource::{Catalog, Object, check_name, escape};
 use super::select::taken_apart;
 
 /// A pod, and what it was found by if that is no pod.
 pub struct Target {
     pub pod: String,
+    /// How many it is one of.
+    pub of: usize,
     pub found_by: Option<Object>,
 }
 
-/// `word` is a pod's name, or KIND/NAME. Of several pods, one that is ready comes first.
+/// `word` is a pod's name, or KIND/NAME. Of several pods, the one that has been ready for longest.
 ///
 /// # Errors
 /// There is no such object, or it has no pods.
@@ -23,9 +25,11 @@ pub async fn find(client: &Client, namespace: &str, word: &str) -> anyhow::Resul
         Some((kind, name)) => (kind, name),
         None => ("pod", word),
     };
+    check_name(name)?;
     if matches!(kind, "pod" | "pods" | "po") {
         return Ok(Target {
             pod: name.to_owned(),
+            of: 1,
             found_by: None,
         });
     }
@@ -39,11 +43,13 @@ pub async fn find(client: &Client, namespace: &str, word: &str) -> anyhow::Resul
     };
     Ok(Target {
         pod: first.name().to_owned(),
+        of: pods.len(),
         found_by: Some(keeper),
     })
 }
 
-/// Its pods: those that are ready first, then those that run.
+/// Its pods: those that run first, of these those that are ready, for longest (`ByLogging` of kubectl's
+/// `util/podutils`).
 async fn pods(
     client: &Client,
     catalog: &Catalog,
@@ -64,16 +70,22 @@ async fn pods(
     let collection = resource.collection(Some(namespace));
     let url = format!("{collection}?labelSelector={}", escape(&pairs.join(",")));
     let mut pods = taken_apart(&resource, http::get(client, &url).await?);
-    let is_ready = |pod: &Value| {
-        let conditions = pod["status"]["conditions"].as_array();
-        let mut conditions = conditions.into_iter().flatten();
-        conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
-    };
-    pods.sort_by_key(|pod| {
+    pods.sort_by_cached_key(|pod| {
+        let since = ready_since(&pod.value).map(str::to_owned);
         (
-            !is_ready(&pod.value),
             pod.value["status"]["phase"] != "Running",
+            since.is_none(),
+            since,
         )
     });
     Ok(pods)
+}
+
+/// `None`: it is not ready.
+fn ready_since(pod: &Value) -> Option<&str> {
+    let conditions = pod["status"]["conditions"].as_array()?;
+    let mut ready = conditions
+        .iter()
+        .filter(|condition| condition["type"] == "Ready" && condition["status"] == "True");
+    ready.next()?["lastTransitionTime"].as_str()
 }

@@ -59,6 +59,11 @@ const GETS: &[&str] = &[
     "get pod web bare --ignore-not-found -o name",
     "get gizmos",
     "get pods,gizmos",
+    "get pods ''",
+    "get pods/",
+    "get pods ..",
+    "get pods a%b",
+    "get pods/a/b",
     "get pods web -A",
     "get pods web -l app=web",
 ];

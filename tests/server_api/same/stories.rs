@@ -321,6 +321,13 @@ async fn either_tool_goes_on_where_the_other_stopped() {
     );
     assert_eq!(ours.run(data).await.stdout, r#"{"a":"1"}"#);
 
+    for tool in [&ours, &theirs, &ours, &theirs] {
+        assert_eq!(
+            tool.run(&format!("apply -f {one}")).await.stdout,
+            "configmap/settings unchanged\n"
+        );
+    }
+
     // Somebody else's value stops the one form and not the other.
     theirs
         .run("patch cm settings -p '{\"data\":{\"a\":\"theirs\"}}'")

@@ -5,7 +5,7 @@
 //! as they still are what the annotation says. And the annotation follows, so that the user can go
 //! back. As kube-apiserver, for the manager `kubectl` only.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::compare::Difference;
 use super::fields::{Fields, Shape};
@@ -27,9 +27,13 @@ pub fn allowed(live: &Value, by: &Manager, shape: Shape) -> Fields {
     allowed
 }
 
-/// Writes `config` into the annotation, where there is one.
+/// Writes `config` into the annotation, where there is one that says anything else.
 pub fn follow(new: &mut Value, config: &Value, by: &Manager) {
-    if annotation(new, by).is_some() {
+    let Some(before) = annotation(new, by) else {
+        return;
+    };
+    let before: Option<Value> = serde_json::from_str(before).ok();
+    if before.is_none_or(|before| plain(before) != plain(config.clone())) {
         let annotations = object::metadata(new).get_mut("annotations");
         if let Some(Value::Object(annotations)) = annotations {
             annotations.insert(ANNOTATION.into(), format!("{config}\n").into());
@@ -45,4 +49,13 @@ fn annotation<'a>(object: &'a Value, by: &Manager) -> Option<&'a str> {
         .pointer("/metadata/annotations")?
         .get(ANNOTATION)?
         .as_str()
+}
+
+/// kubectl always writes that there are annotations.
+fn plain(mut config: Value) -> Value {
+    let metadata = object::metadata(&mut config);
+    if metadata.get("annotations") == Some(&json!({})) {
+        metadata.shift_remove("annotations");
+    }
+    config
 }
