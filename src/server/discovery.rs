@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::kinds::event;
 use super::kinds::review::{REVIEWS, Review};
 use super::openapi;
+use super::request::{ResourceRequest, Verb};
 use super::resource::{ALL, Resource, Subresource};
 use crate::model::architecture;
 
@@ -72,6 +73,29 @@ pub fn answer(path: &str, form: Form) -> Option<Document> {
         _ => return None,
     };
     Some(Document::Json(document))
+}
+
+/// Whether the kinds that users define are asked for: kubectl does, of a kind that it does not find, before
+/// it says so. There are none, and so they are no resource.
+pub fn lists_definitions(request: &ResourceRequest) -> bool {
+    let ResourceRequest {
+        group,
+        version,
+        resource,
+        ..
+    } = request;
+    request.verb == Verb::List
+        && (group.as_str(), version.as_str(), resource.as_str())
+            == ("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+}
+
+pub fn no_definitions() -> Value {
+    json!({
+        "kind": "CustomResourceDefinitionList",
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "metadata": {"resourceVersion": "1"},
+        "items": [],
+    })
 }
 
 fn version() -> Value {

@@ -165,7 +165,8 @@ async fn a_body_that_is_none_is_refused() {
             JSON,
             r#"{"data": {"a": 1}}"#,
             400,
-            "cannot be handled as a ConfigMap",
+            "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal \
+             number into Go struct field ConfigMap.data of type string",
         ),
         (JSON, wrong_kind, 400, "the kind in the data (Pod)"),
         (JSON, wrong_version, 400, "the API version in the data (v2)"),

@@ -193,3 +193,22 @@ async fn fields_are_explained() {
         assert!(explained.contains(expected), "{what}: {explained}");
     }
 }
+
+#[tokio::test]
+async fn a_kind_that_nobody_has_is_named() {
+    let lab = Lab::start().await;
+    let Some(kubectl) = Kubectl::of(&lab).await else {
+        return;
+    };
+    for kind in ["Podd", "Secret"] {
+        let object = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "a"}});
+        let file = kubectl.file("unknown.json", &object);
+        let said = kubectl.refused(&["create", "-f", &file]).await;
+        let expected = format!("no matches for kind {kind:?} in version \"v1\"");
+        assert!(said.contains(&expected), "{said}");
+    }
+    let groups = kubectl.ok(&["api-versions"]).await;
+    assert!(!groups.contains("apiextensions"), "{groups}");
+    let resources = kubectl.ok(&["api-resources"]).await;
+    assert!(!resources.contains("customresource"), "{resources}");
+}

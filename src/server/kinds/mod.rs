@@ -10,6 +10,7 @@ pub mod endpoints;
 pub mod event;
 pub mod lease;
 pub mod metadata;
+mod mismatch;
 pub mod names;
 pub mod namespace;
 pub mod network_policy;
@@ -31,6 +32,7 @@ mod taint_validation;
 mod volume_validation;
 pub mod workload;
 
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_ignored::Path;
 use serde_json::Value;
@@ -52,7 +54,9 @@ pub struct UnknownField {
 ///
 /// # Errors
 /// `object` is no `T` at all; the error says why.
-fn unknown_fields<T: DeserializeOwned>(object: &Value) -> Result<Vec<UnknownField>, String> {
+fn unknown_fields<T: DeserializeOwned + JsonSchema>(
+    object: &Value,
+) -> Result<Vec<UnknownField>, String> {
     let mut unknown = Vec::new();
     serde_ignored::deserialize::<_, _, T>(object, |path| {
         let (path, pointer) = spell(&path);
@@ -65,11 +69,11 @@ fn unknown_fields<T: DeserializeOwned>(object: &Value) -> Result<Vec<UnknownFiel
         }
     })
     .map(|_| unknown)
-    .map_err(|error| error.to_string())
+    .map_err(|error| mismatch::of::<T>(object).unwrap_or_else(|| error.to_string()))
 }
 
 /// As [`unknown_fields`], for a kind with a pod's spec at `pointer`, whose quantities must be some.
-fn unknown_fields_around<T: DeserializeOwned>(
+fn unknown_fields_around<T: DeserializeOwned + JsonSchema>(
     object: &Value,
     pointer: &str,
 ) -> Result<Vec<UnknownField>, String> {

@@ -131,6 +131,9 @@ impl Api {
                 {
                     return review::answer(review, &target, caller, &self.store, request).await;
                 }
+                if discovery::lists_definitions(&target) {
+                    return Ok(respond::value(StatusCode::OK, &discovery::no_definitions()));
+                }
                 let verb = target.verb;
                 let newer_event = events::redirect(&mut target, &mut options);
                 let scope = Scope::of(target, options, Restriction::of(caller))?;
