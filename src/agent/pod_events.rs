@@ -31,6 +31,9 @@ impl<R: PodRuntime> Agent<R> {
             Change::Found(view) | Change::Set(view) => {
                 let uid = view.uid.clone();
                 self.pods.set(view, Timestamp::now());
+                if let Some(entry) = self.pods.entries.get_mut(&uid) {
+                    entry.report_again_if_unsaid(&self.cidrs, &self.config.addresses);
+                }
                 self.advance(&uid);
             }
             Change::Listed => {

@@ -210,6 +210,14 @@ impl<S> Entry<S> {
         })
     }
 
+    /// Somebody else may have changed what was written, as the server does with the pods of a node
+    /// that was silent for too long.
+    pub fn report_again_if_unsaid(&mut self, cidrs: &NodeCidrs, host_addresses: &[IpAddr]) {
+        let report = self.report(cidrs, host_addresses);
+        let told = report.filter(|report| matches!(report.state, PodState::There { .. }));
+        self.unreported |= told.is_some_and(|told| !self.view.says(&told));
+    }
+
     /// The object and the addresses as they are now, to whoever tends the containers.
     pub fn assign(&self, addresses: Option<Vec<IpAddr>>) {
         let Some(tender) = &self.tender else { return };

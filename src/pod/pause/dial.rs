@@ -19,6 +19,8 @@ pub struct Dial {
     port: u16,
     /// Where to try next, from the end.
     left: Vec<IpAddr>,
+    /// Why the first one failed.
+    failed: Option<Errno>,
 }
 
 pub enum Dialled {
@@ -30,7 +32,7 @@ pub enum Dialled {
 
 /// 127.0.0.1 first, then ::1.
 pub fn dial(connection: u32, port: u16) -> Dialled {
-    next(connection, port, LOOPBACKS.to_vec(), Errno::CONNREFUSED)
+    next(connection, port, LOOPBACKS.to_vec(), None)
 }
 
 impl Dial {
@@ -38,12 +40,15 @@ impl Dial {
     pub fn proceed(self) -> Dialled {
         match socket_error(&self.socket) {
             Ok(Ok(())) => Dialled::Connected(self.socket),
-            Ok(Err(errno)) | Err(errno) => next(self.connection, self.port, self.left, errno),
+            Ok(Err(errno)) | Err(errno) => {
+                let failed = self.failed.or(Some(errno));
+                next(self.connection, self.port, self.left, failed)
+            }
         }
     }
 }
 
-fn next(connection: u32, port: u16, mut left: Vec<IpAddr>, mut failed: Errno) -> Dialled {
+fn next(connection: u32, port: u16, mut left: Vec<IpAddr>, mut failed: Option<Errno>) -> Dialled {
     while let Some(ip) = left.pop() {
         let family = match ip {
             IpAddr::V4(_) => AddressFamily::INET,
@@ -60,12 +65,40 @@ fn next(connection: u32, port: u16, mut left: Vec<IpAddr>, mut failed: Errno) ->
                     socket,
                     port,
                     left,
+                    failed,
                 });
             }
-            // The first family's reason is the better one, unless it only was not there.
-            Ok((Err(errno), _)) | Err(errno) if failed == Errno::CONNREFUSED => failed = errno,
-            Ok(_) | Err(_) => {}
+            // The first one's reason is the one to tell: the other family may not be there at all.
+            Ok((Err(errno), _)) | Err(errno) => failed = failed.or(Some(errno)),
         }
     }
-    Dialled::Failed(failed)
+    Dialled::Failed(failed.unwrap_or(Errno::CONNREFUSED))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    use super::*;
+
+    #[test]
+    fn the_first_address_s_failure_is_told() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        // Nobody connects to everybody: that fails at once, and otherwise.
+        let left = vec![
+            IpAddr::V4(Ipv4Addr::BROADCAST),
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+        ];
+        let mut dialled = next(1, port, left, None);
+        while let Dialled::Waiting(dial) = dialled {
+            let writable = PollFd::new(dial.socket.as_fd(), PollFlags::POLLOUT);
+            poll(&mut [writable], PollTimeout::NONE).unwrap();
+            dialled = dial.proceed();
+        }
+        assert!(matches!(dialled, Dialled::Failed(Errno::CONNREFUSED)));
+    }
 }

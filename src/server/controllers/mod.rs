@@ -31,6 +31,7 @@ mod selectors;
 mod service_accounts;
 mod taint_eviction;
 mod template;
+mod unready_nodes;
 mod workload;
 mod write;
 
@@ -56,6 +57,7 @@ pub fn spawn(parts: &mut JoinSet<()>, store: &Store, stopping: &CancellationToke
     start(parts, stopping, namespaces::run(store.clone()));
     start(parts, stopping, orphaned_pods::run(store.clone()));
     start(parts, stopping, node_lifecycle::run(store.clone()));
+    start(parts, stopping, unready_nodes::run(store.clone()));
     start(parts, stopping, node_taints::run(store.clone()));
     start(parts, stopping, taint_eviction::run(store.clone()));
     start(parts, stopping, event_record::expire(store.clone()));

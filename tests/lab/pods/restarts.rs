@@ -249,3 +249,15 @@ fn last_words_are_the_end_of_the_log_where_that_is_asked_for() {
     assert_eq!(words("file"), "written\n");
     assert_eq!((words("well"), words("mute")), (json!(null), json!(null)));
 }
+
+#[test]
+fn a_pod_that_somebody_else_called_unready_is_called_ready_again() {
+    let cluster = lab();
+    cluster.create(json!({
+        "metadata": {"name": "web"},
+        "spec": {"containers": [{"name": "main", "image": "pause"}]},
+    }));
+    cluster.ready("web");
+    cluster.set_condition("web", "Ready", "False");
+    cluster.ready("web");
+}
