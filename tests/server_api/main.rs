@@ -20,6 +20,7 @@ mod rollouts;
 mod same;
 mod services;
 mod unread;
+mod unready_nodes;
 mod updates;
 mod verbs;
 mod watches;
