@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::agent::{hold, in_a_node, is_held};
 use crate::place::{
-    Call, DEAD_GROUP, GROUP, Pod, add, addresses, del, delete_dead_links, group, links, network,
-    wait_for, wait_for_links, with,
+    Call, DEAD_GROUP, Fault, GROUP, Pod, add, addresses, del, delete_dead_links, group, links,
+    network, wait_for, wait_for_links, with,
 };
 use crate::support::{isolated, sh};
 
@@ -93,7 +93,7 @@ fn die_and_go_on(node: Node, verb: &'static str, at: usize, next: Next) -> bool 
         "GC" => gc(&config),
         _ => (Call::new(verb, &pod), config.clone()),
     };
-    call.fault_at = Some(at);
+    call.fault = Some(Fault::Killed(at));
     let died = call.run(&given).killed;
     let context = format!("{node:?}: {verb} killed after message {at}, then {next:?}");
     match next {
@@ -234,7 +234,7 @@ fn an_agents_look_takes_away_what_any_killed_verb_left() {
                     add(&pod, config).done();
                 }
                 let mut call = Call::new(verb, &pod);
-                call.fault_at = Some(at);
+                call.fault = Some(Fault::Killed(at));
                 let died = call.run(config).killed;
                 pods.push(pod);
                 if !died {

@@ -16,6 +16,7 @@ mod containerd;
 mod errors;
 mod faults;
 mod place;
+mod races;
 mod shape;
 mod tidy;
 mod verbs;

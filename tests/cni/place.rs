@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use podnet::kernel::linux::{in_netns, new_netns};
@@ -139,6 +139,15 @@ pub fn with(mut config: Value, key: &str, value: Value) -> Value {
     config
 }
 
+/// What befalls a call as soon as it has sent its n-th netlink message, if it sends as many;
+/// src/kernel/linux/fault.rs does it.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    Killed(usize),
+    /// Until it is told to continue.
+    Stopped(usize),
+}
+
 /// One call of a plugin.
 pub struct Call {
     pub program: PathBuf,
@@ -147,7 +156,7 @@ pub struct Call {
     pub netns: Option<String>,
     pub interface: Option<String>,
     pub arguments: String,
-    pub fault_at: Option<usize>,
+    pub fault: Option<Fault>,
     /// A capability that it is to lack, as `setpriv` names it.
     pub without: Option<&'static str>,
 }
@@ -161,7 +170,7 @@ impl Call {
             netns: Some(pod.path()),
             interface: Some("eth0".to_owned()),
             arguments: String::new(),
-            fault_at: None,
+            fault: None,
             without: None,
         }
     }
@@ -175,12 +184,16 @@ impl Call {
             netns: None,
             interface: None,
             arguments: String::new(),
-            fault_at: None,
+            fault: None,
             without: None,
         }
     }
 
     pub fn run(&self, config: &Value) -> Outcome {
+        Outcome::of(self.start(config).wait_with_output().expect("it ends"))
+    }
+
+    pub fn start(&self, config: &Value) -> Child {
         let mut command = match self.without {
             None => Command::new(&self.program),
             Some(capability) => {
@@ -203,9 +216,11 @@ impl Call {
             }
         }
         command.env("CNI_ARGS", &self.arguments);
-        if let Some(at) = self.fault_at {
-            command.env("PODNET_FAULT_AT", at.to_string());
-        }
+        match self.fault {
+            Some(Fault::Killed(at)) => command.env("PODNET_FAULT_AT", at.to_string()),
+            Some(Fault::Stopped(at)) => command.env("PODNET_STOP_AT", at.to_string()),
+            None => &mut command,
+        };
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -217,7 +232,7 @@ impl Call {
         // One that fails early may not read all.
         let _ = input.write_all(text.as_bytes());
         drop(input);
-        Outcome::of(child.wait_with_output().expect("it ends"))
+        child
     }
 }
 

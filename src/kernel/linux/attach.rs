@@ -28,6 +28,8 @@ use super::sysctl;
 const LOOPBACK: &str = "lo";
 /// The loopback link is the first of every namespace (net/core/net_namespace.c).
 const LOOPBACK_INDEX: u32 = 1;
+/// How often a link is asked for whose name existed, and did not when it was looked at.
+const TRIES: usize = 8;
 
 /// Both sides of an attachment to be.
 pub struct Ends<'a> {
@@ -43,7 +45,6 @@ impl Ends<'_> {
     pub fn attach(mut self, attach: &Attach<'_>, slot: Slot) -> Result<(), KernelError> {
         let bridge = index_of(self.outside, attach.bridge.as_str())?;
         self.create(attach, slot, bridge)
-            .map_err(|error| name_the_taken(self.inside, attach, error))
             .and_then(|()| self.complete(attach, slot, bridge))
             .map_err(|mut error| {
                 if error.refusal() != Refusal::Exists || error.step != taken(slot) {
@@ -69,11 +70,33 @@ impl Ends<'_> {
             attach.mtu_bytes,
             self.sandbox.as_fd(),
         );
-        self.outside.request(Request::new(
+        let request = [Request::new(
             taken(slot),
             message,
             NLM_F_CREATE | NLM_F_EXCL,
-        ))
+        )];
+        for _ in 1..TRIES {
+            match self.outside.batch(&request) {
+                Err(error) if error.refusal() == Refusal::Exists => {
+                    if let Some(step) = self.in_the_way(attach, slot) {
+                        return Err(KernelError { step, ..error });
+                    }
+                }
+                done => return done,
+            }
+        }
+        self.outside.batch(&request)
+    }
+
+    /// Which of the pair's two names exists, as the step that failed: in the pod, where no other
+    /// slot helps, or here. `None`: neither does any more.
+    fn in_the_way(&self, attach: &Attach<'_>, slot: Slot) -> Option<String> {
+        let interface = attach.interface.as_str();
+        if index_of(self.inside, interface).is_ok() {
+            return Some(format!("create {interface} in the pod"));
+        }
+        let here = index_of(self.outside, &slot.link_name());
+        here.is_ok().then(|| taken(slot))
     }
 
     /// From a bare link to a committed attachment, or back to nothing.
@@ -129,15 +152,6 @@ pub fn mend_sandbox(
         error.step = format!("mend {} at {slot}: {}", attach.pod, error.step);
         error
     })
-}
-
-/// The name that exists may be the one inside the pod, where no other slot helps.
-fn name_the_taken(inside: &Socket, attach: &Attach<'_>, mut error: KernelError) -> KernelError {
-    let interface = attach.interface.as_str();
-    if error.refusal() == Refusal::Exists && index_of(inside, interface).is_ok() {
-        error.step = format!("create {interface} in the pod");
-    }
-    error
 }
 
 fn configure_sandbox(
@@ -244,8 +258,7 @@ pub fn detach_link(
     let mut requests = bury(link.header.index, name);
     requests.push(message::delete_alternative_name(link.header.index, id));
     match socket.batch(&requests) {
-        // Its namespace died in between, and took it along.
-        Err(error) if error.refusal() == Refusal::NoDevice => Ok(Slot::of_link(name)),
+        Err(error) if is_gone(&error) => Ok(Slot::of_link(name)),
         done => done.map(|()| Slot::of_link(name)),
     }
 }
@@ -299,6 +312,12 @@ pub fn retire(socket: &mut Socket, slot: Slot) -> Result<(), KernelError> {
     let name = slot.link_name();
     let index = index_of(socket, &name)?;
     socket.batch(&bury(index, &name))
+}
+
+/// Whether what was to be buried died with its namespace in between, or another process has
+/// buried it and taken its second name.
+pub fn is_gone(error: &KernelError) -> bool {
+    matches!(error.refusal(), Refusal::NoDevice | Refusal::NoEntry)
 }
 
 /// Down first: before Linux 6.2 a link that is up keeps its name. The name goes

@@ -121,7 +121,7 @@ impl Linux {
             requests.push(super::message::delete_alternative_name(end.index, id));
         }
         match socket.batch(&requests) {
-            Err(error) if error.refusal() != Refusal::NoDevice => Err(error),
+            Err(error) if !attach::is_gone(&error) => Err(error),
             _ => Ok(true),
         }
     }
