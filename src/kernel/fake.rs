@@ -268,8 +268,10 @@ impl State {
             }
             Op::DeleteRoute(route) => self.delete_route(route)?,
             Op::Retire(port) => {
-                self.link(&port.link_name())?;
-                self.bury(&port.link_name());
+                let name = port.link_name();
+                if self.link(&name)?.alias.is_none() {
+                    self.bury(&name);
+                }
             }
             Op::DeleteBridge(name) => {
                 self.link(name.as_str())?;

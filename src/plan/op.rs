@@ -41,7 +41,7 @@ pub enum Op {
         to: Route,
     },
     DeleteRoute(Route),
-    /// Free a port's name and address; the link itself is reaped later.
+    /// Free the name and address of a port that is not committed; the link itself is reaped later.
     Retire(Slot),
     DeleteBridge(LinkName),
 }

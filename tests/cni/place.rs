@@ -55,8 +55,17 @@ impl Pod {
         parse(&self.sh(&format!("ip -j {command}")))
     }
 
+    /// One packet goes there, and its answer comes back, however busy the machine is.
     pub fn reaches(&self, address: &str) -> bool {
-        let ping = format!("ping -c 1 -W 2 {address}");
+        self.pings(address, 10)
+    }
+
+    pub fn is_cut_off_from(&self, address: &str) -> bool {
+        !self.pings(address, 1)
+    }
+
+    fn pings(&self, address: &str, patience_seconds: u32) -> bool {
+        let ping = format!("ping -c 1 -W {patience_seconds} {address}");
         let status = Command::new("nsenter")
             .arg(format!("--net={}", self.path()))
             .args(["sh", "-c", &ping])

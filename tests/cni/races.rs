@@ -25,6 +25,8 @@ enum Other {
     /// Another pod's.
     AddOfAnother,
     Gc,
+    /// The same pod's, which has lost patience, and then another pod's.
+    DelAndAddOfAnother,
 }
 
 impl Other {
@@ -41,6 +43,10 @@ impl Other {
             Other::Gc => {
                 let (call, config) = gc(config);
                 Some(call.run(&config))
+            }
+            Other::DelAndAddOfAnother => {
+                assert!(del(pod, config).ok);
+                Some(add(another, config))
             }
         }
     }
@@ -94,10 +100,16 @@ fn interrupt_and_go_on(verb: &'static str, at: usize, other: Other) -> bool {
         "GC" => gc(&config),
         _ => (Call::new(verb, &pod), config.clone()),
     };
-    let act = || other.act(&pod, &another, &config);
+    let act = || {
+        // With its last step a link gets its alias.
+        let was_done = group(GROUP)
+            .iter()
+            .any(|link| link.get("ifalias").is_some());
+        (was_done, other.act(&pod, &another, &config))
+    };
     let (outcome, answer) = interrupted(call, at, &given, act);
     let context = format!("{other:?} after message {at} of {verb}: {outcome:?}, {answer:?}");
-    let Some(others) = answer else {
+    let Some((was_done, others)) = answer else {
         assert!(outcome.ok, "{context}");
         return false;
     };
@@ -113,6 +125,14 @@ fn interrupt_and_go_on(verb: &'static str, at: usize, other: Other) -> bool {
             let text = refused.refused(100);
             assert!(text.contains("all 1 addresses"), "{context}");
         }
+        (Other::DelAndAddOfAnother, Some(others)) if others.ok => {
+            assert!(verb != "ADD" || !outcome.ok || was_done, "{context}");
+            let given = with(config.clone(), "prevResult", others.json);
+            let checked = Call::new("CHECK", &another).run(&given);
+            assert!(checked.ok, "{context}: {checked:?}");
+            assert!(another.reaches("10.1.0.1"), "{context}");
+        }
+        (Other::DelAndAddOfAnother, _) => assert!(outcome.ok, "{context}"),
         _ => {}
     }
     for pod in [&pod, &another] {
@@ -159,11 +179,13 @@ enumerate! {
     add_comes_twice_at_a_time: "ADD", Add;
     two_pods_want_the_last_address: "ADD", AddOfAnother;
     gc_comes_during_add: "ADD", Gc;
+    another_takes_the_place_of_an_add_that_is_undone: "ADD", DelAndAddOfAnother;
     dead_links_are_deleted_during_del: "DEL", Reaper;
     del_comes_twice_at_a_time: "DEL", Del;
     add_comes_during_del: "DEL", Add;
     add_of_another_comes_during_del: "DEL", AddOfAnother;
     gc_comes_during_del: "DEL", Gc;
+    another_takes_the_place_of_what_is_deleted: "DEL", DelAndAddOfAnother;
     dead_links_are_deleted_during_gc: "GC", Reaper;
     del_comes_during_gc: "GC", Del;
     add_comes_during_gc: "GC", Add;

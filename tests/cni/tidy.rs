@@ -70,7 +70,7 @@ fn a_masquerade_lasts_as_long_as_gc_finds_a_pod() {
         // By a pod of the same network that asks for none: the other end has no way back.
         let without = Pod::new("without");
         add(&without, &plain).done();
-        assert!(!without.reaches(far) && !without.reaches("fd00:99::2"));
+        assert!(without.is_cut_off_from(far) && without.is_cut_off_from("fd00:99::2"));
         // Twice, and then again from the start.
         gc(&masked, "cni.dev/valid-attachments", json!([]));
         let again = Pod::new("again");

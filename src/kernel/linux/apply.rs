@@ -14,7 +14,7 @@ use super::sysctl;
 pub fn apply(socket: &mut Socket, op: &Op) -> Result<(), KernelError> {
     let request = match op {
         Op::SetSysctl(sysctl) => return sysctl::write(sysctl.key, sysctl.value),
-        Op::Retire(port) => return attach::retire(socket, *port),
+        Op::Retire(port) => return attach::expire(socket, *port),
         Op::MoveRoute { from, to } => return move_route(socket, from, to),
         Op::CreateBridge {
             name,

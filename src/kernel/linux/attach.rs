@@ -4,11 +4,15 @@
 //! name (which is the attachment's, so that whoever tears this one down finds it
 //! from here on), the pod's side, and the node's side, whose last change commits.
 //! Whatever dies in between leaves a link without an alias, which the agent retires.
+//!
+//! Somebody may tear it down while it is made, and the slot be another pod's before it is
+//! done. So once the link is there it is spoken of by its index, and in the end it is asked for
+//! by its second name: what is found there, at its slot, was attached.
 
 use std::os::fd::{AsFd, OwnedFd};
 
 use ipnetwork::IpNetwork;
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use nix::errno::Errno;
@@ -22,6 +26,7 @@ use crate::plan::{DEAD_GROUP, GROUP};
 
 use super::message::{self, End, index_of};
 use super::netns::Visitor;
+use super::observe;
 use super::socket::{Request, Socket};
 use super::sysctl;
 
@@ -45,7 +50,7 @@ impl Ends<'_> {
     pub fn attach(mut self, attach: &Attach<'_>, slot: Slot) -> Result<(), KernelError> {
         let bridge = index_of(self.outside, attach.bridge.as_str())?;
         self.create(attach, slot, bridge)
-            .and_then(|()| self.complete(attach, slot, bridge))
+            .and_then(|port| self.complete(attach, slot, bridge, port))
             .map_err(|mut error| {
                 if error.refusal() != Refusal::Exists || error.step != taken(slot) {
                     error.step = format!("attach {} at {slot}: {}", attach.pod, error.step);
@@ -54,7 +59,8 @@ impl Ends<'_> {
             })
     }
 
-    fn create(&mut self, attach: &Attach<'_>, slot: Slot, bridge: u32) -> Result<(), KernelError> {
+    /// Answers the port's index.
+    fn create(&mut self, attach: &Attach<'_>, slot: Slot, bridge: u32) -> Result<u32, KernelError> {
         let name = slot.link_name();
         let message = message::create_veth(
             &End {
@@ -70,22 +76,25 @@ impl Ends<'_> {
             attach.mtu_bytes,
             self.sandbox.as_fd(),
         );
-        let request = [Request::new(
-            taken(slot),
-            message,
-            NLM_F_CREATE | NLM_F_EXCL,
-        )];
-        for _ in 1..TRIES {
-            match self.outside.batch(&request) {
-                Err(error) if error.refusal() == Refusal::Exists => {
+        let flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO;
+        let request = [Request::new(taken(slot), message, flags)];
+        let mut tries = 1;
+        let made = loop {
+            match self.outside.ask(&request) {
+                Err(error) if error.refusal() == Refusal::Exists && tries < TRIES => {
                     if let Some(step) = self.in_the_way(attach, slot) {
                         return Err(KernelError { step, ..error });
                     }
+                    tries += 1;
                 }
-                done => return done,
+                done => break done?,
             }
+        };
+        match made.first() {
+            Some(RouteNetlinkMessage::NewLink(link)) => Ok(link.header.index),
+            // Linux says what it made since 6.2.
+            _ => index_of(self.outside, &name),
         }
-        self.outside.batch(&request)
     }
 
     /// Which of the pair's two names exists, as the step that failed: in the pod, where no other
@@ -105,25 +114,75 @@ impl Ends<'_> {
         attach: &Attach<'_>,
         slot: Slot,
         bridge: u32,
+        port: u32,
     ) -> Result<(), KernelError> {
         let name = slot.link_name();
         // By itself: if the attachment exists at another slot, nothing may follow.
         let done = self
             .outside
-            .request(message::add_alternative_name(&name, attach.id))
+            .request(message::add_alternative_name(port, &name, attach.id))
             .and_then(|()| self.without_ipv6(attach))
             .and_then(|()| configure_sandbox(self.inside, attach, slot, NLM_F_EXCL))
-            .and_then(|()| commit(self.outside, attach, slot, bridge, self.quiet));
+            .and_then(|()| self.commit(attach, slot, bridge, port));
         match done {
             // The attachment is there, whatever the answer.
             Ok(()) => drop(self.inside.request(start_queue(attach.interface.as_str()))),
-            Err(_) => {
-                // The link is ours and nobody has seen it yet; the first error is the one to tell.
-                let _ = forget(self.outside, bridge, attach.cidrs, slot);
-                let _ = retire(self.outside, slot);
-            }
+            Err(_) => self.undo(attach, slot, bridge, port),
         }
         done
+    }
+
+    fn commit(
+        &mut self,
+        attach: &Attach<'_>,
+        slot: Slot,
+        bridge: u32,
+        port: u32,
+    ) -> Result<(), KernelError> {
+        let name = slot.link_name();
+        let mac = attach.mac(slot);
+        let addresses = ipam::addresses(attach.cidrs, slot);
+        let mut requests: Vec<Request> = addresses
+            .into_iter()
+            .flatten()
+            .zip(std::iter::repeat(mac))
+            .filter_map(|(ip, mac)| Some(message::set_neighbour(bridge, ip, mac?)))
+            .collect();
+        if !self.quiet {
+            requests.push(message::keep_quiet(port, &name));
+        }
+        requests.push(message::commit_port(port, &name, attach));
+        // This starts its queue as well. The bridge's carrier comes with its first port's.
+        let step = format!("see {} where it was made", attach.id);
+        requests.push(Request::new(
+            step.clone(),
+            message::link_by_attachment(attach.id),
+            0,
+        ));
+        requests.push(start_queue(attach.bridge.as_str()));
+        let whole = |answer: RouteNetlinkMessage| match answer {
+            RouteNetlinkMessage::NewLink(link) => {
+                let link = observe::link(link);
+                link.index == port && link.name == name && link.group == GROUP
+            }
+            _ => false,
+        };
+        match self.outside.ask(&requests)?.into_iter().any(whole) {
+            true => Ok(()),
+            false => Err(KernelError::new(step, Errno::ENODEV)),
+        }
+    }
+
+    /// The first error is the one to tell, so nothing here is. The link is ours, and so are the
+    /// neighbours unless the slot is another's by now.
+    fn undo(&mut self, attach: &Attach<'_>, slot: Slot, bridge: u32, port: u32) {
+        let name = slot.link_name();
+        if !index_of(self.outside, &name).is_ok_and(|index| index != port) {
+            let _ = forget(self.outside, bridge, attach.cidrs, slot);
+        }
+        let mut requests = bury(port, &name);
+        requests.push(message::delete_alternative_name(port, attach.id));
+        let _ = self.outside.batch(&requests);
     }
 
     /// Whoever makes pods for an agent has switched IPv6 off in them. Asking costs a
@@ -189,32 +248,6 @@ fn configure_sandbox(
         }
     }
     inside.batch(&requests)
-}
-
-fn commit(
-    socket: &mut Socket,
-    attach: &Attach<'_>,
-    slot: Slot,
-    bridge: u32,
-    quiet: bool,
-) -> Result<(), KernelError> {
-    let name = slot.link_name();
-    let mac = attach.mac(slot);
-    let addresses = ipam::addresses(attach.cidrs, slot);
-    let mut requests: Vec<Request> = addresses
-        .into_iter()
-        .flatten()
-        .zip(std::iter::repeat(mac))
-        .filter_map(|(ip, mac)| Some(message::set_neighbour(bridge, ip, mac?)))
-        .collect();
-    if !quiet {
-        requests.push(message::keep_quiet(&name));
-    }
-    requests.push(message::commit_port(&name, attach));
-    // The bridge's carrier comes with its first port's.
-    requests.push(start_queue(&name));
-    requests.push(start_queue(attach.bridge.as_str()));
-    socket.batch(&requests)
 }
 
 /// Until the kernel comes round to starting the queue of a link that got a carrier, it drops what
@@ -290,7 +323,7 @@ pub fn alias(link: &LinkMessage) -> Option<&str> {
         })
 }
 
-/// Take away the neighbours that [`commit`] sets. Before the slot is free: whoever
+/// Take away the neighbours that [`Ends::commit`] sets. Before the slot is free: whoever
 /// has it next sets the same entries.
 pub fn forget(
     socket: &mut Socket,
@@ -312,6 +345,17 @@ pub fn retire(socket: &mut Socket, slot: Slot) -> Result<(), KernelError> {
     let name = slot.link_name();
     let index = index_of(socket, &name)?;
     socket.batch(&bury(index, &name))
+}
+
+/// Like [`retire`], unless the slot's link has been committed since it was seen in flight.
+pub fn expire(socket: &mut Socket, slot: Slot) -> Result<(), KernelError> {
+    let name = slot.link_name();
+    let index = index_of(socket, &name)?;
+    let link = observe::link_at(socket, index)?;
+    match link.is_some_and(|link| link.alias.is_some()) {
+        true => Ok(()),
+        false => socket.batch(&bury(index, &name)),
+    }
 }
 
 /// Whether what was to be buried died with its namespace in between, or another process has

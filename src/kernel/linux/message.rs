@@ -142,8 +142,8 @@ pub fn set_link(step: String, link: LinkMessage) -> Request {
 /// No link-local address: a bridge's port never receives, and with the address
 /// would come a route, duplicate address detection and multicast reports, each
 /// the dearer the more ports there are. Before the port is first up.
-pub fn keep_quiet(name: &str) -> Request {
-    let link = LinkUnspec::new_with_name(name)
+pub fn keep_quiet(index: u32, name: &str) -> Request {
+    let link = LinkUnspec::new_with_index(index)
         .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(
             vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)],
         )]))
@@ -153,7 +153,7 @@ pub fn keep_quiet(name: &str) -> Request {
 
 /// Everything that turns a link into a committed attachment, in one message.
 /// A port's settings are only taken by a change (`RTM_NEWLINK` without create).
-pub fn commit_port(name: &str, attach: &Attach<'_>) -> Request {
+pub fn commit_port(index: u32, name: &str, attach: &Attach<'_>) -> Request {
     let hairpin = !attach.wishes.without_hairpin;
     // `namespace/pod`, and the MAC of the pod's interface where it does not follow.
     let mac = attach.wishes.mac.map(|mac| format!(" {mac}"));
@@ -161,7 +161,7 @@ pub fn commit_port(name: &str, attach: &Attach<'_>) -> Request {
     let mut alias = attach.pod.to_string();
     alias.truncate(alias.floor_char_boundary(MAX_ALIAS - mac.len()));
     alias.push_str(&mac);
-    let link = LinkUnspec::new_with_name(name)
+    let link = LinkUnspec::new_with_index(index)
         .alias(alias)
         .set_port_kind(InfoPortKind::Bridge)
         .set_port_data(InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(
@@ -190,10 +190,10 @@ pub fn set_hairpin(name: &str) -> Request {
     )
 }
 
-pub fn add_alternative_name(name: &str, id: &AttachmentId) -> Request {
+pub fn add_alternative_name(index: u32, name: &str, id: &AttachmentId) -> Request {
     Request::new(
         format!("name link {name} {id}"),
-        RouteNetlinkMessage::NewLinkProp(alternative_name(LinkUnspec::new_with_name(name), id)),
+        RouteNetlinkMessage::NewLinkProp(alternative_name(LinkUnspec::new_with_index(index), id)),
         NLM_F_CREATE | NLM_F_EXCL | NLM_F_APPEND,
     )
 }

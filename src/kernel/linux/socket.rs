@@ -96,12 +96,19 @@ impl Socket {
     /// # Errors
     /// That of the first request that failed; those behind it were tried too.
     pub fn batch(&mut self, requests: &[Request]) -> Result<(), KernelError> {
+        self.ask(requests).map(drop)
+    }
+
+    /// Like [`Socket::batch`]; answers what the requests that ask for objects are told, and of
+    /// those with `NLM_F_ECHO`, where the kernel knows it, what they made.
+    pub fn ask(&mut self, requests: &[Request]) -> Result<Vec<RouteNetlinkMessage>, KernelError> {
+        let mut answers = Vec::new();
         let mut first = None;
         for chunk in requests.chunks(MAX_BATCH) {
-            let failed = self.send_chunk(chunk)?;
+            let failed = self.send_chunk(chunk, &mut answers)?;
             first = first.or(failed);
         }
-        first.map_or(Ok(()), Err)
+        first.map_or(Ok(answers), Err)
     }
 
     /// Like [`Socket::batch`], for one request.
@@ -109,7 +116,11 @@ impl Socket {
         self.batch(std::slice::from_ref(&request))
     }
 
-    fn send_chunk(&mut self, requests: &[Request]) -> Result<Option<KernelError>, KernelError> {
+    fn send_chunk(
+        &mut self,
+        requests: &[Request],
+        answers: &mut Vec<RouteNetlinkMessage>,
+    ) -> Result<Option<KernelError>, KernelError> {
         let base = self.sequence;
         let at_once = if fault::is_armed() { 1 } else { MAX_BATCH };
         for part in requests.chunks(at_once) {
@@ -127,8 +138,11 @@ impl Socket {
                 let Some(index) = raw.sequence.checked_sub(base + 1).map(|i| i as usize) else {
                     continue;
                 };
-                let (Some(request), Some((errno, detail))) = (requests.get(index), raw.error())
-                else {
+                let Some(request) = requests.get(index) else {
+                    continue;
+                };
+                let Some((errno, detail)) = raw.error() else {
+                    answers.extend(raw.parse(&request.step)?);
                     continue;
                 };
                 outstanding -= 1;
@@ -203,15 +217,7 @@ impl Socket {
                         detail,
                     });
                 }
-                let parsed = NetlinkMessage::<RouteNetlinkMessage>::deserialize(raw.bytes)
-                    .map_err(|error| KernelError {
-                        step: step.to_owned(),
-                        errno: Errno::EBADMSG,
-                        detail: Some(error.to_string()),
-                    })?;
-                if let NetlinkPayload::InnerMessage(inner) = parsed.payload {
-                    answers.push(inner);
-                }
+                answers.extend(raw.parse(step)?);
             }
         }
     }
@@ -277,6 +283,20 @@ impl Raw<'_> {
         let errno = Errno::from_raw(-read_i32(payload)?);
         let detail = (self.flags & NLM_F_ACK_TLVS != 0).then(|| extended_text(payload));
         Some((errno, detail.flatten()))
+    }
+
+    /// `None`: it is about the conversation and not an object.
+    fn parse(&self, step: &str) -> Result<Option<RouteNetlinkMessage>, KernelError> {
+        let parsed = NetlinkMessage::<RouteNetlinkMessage>::deserialize(self.bytes);
+        match parsed.map(|message| message.payload) {
+            Ok(NetlinkPayload::InnerMessage(inner)) => Ok(Some(inner)),
+            Ok(_) => Ok(None),
+            Err(error) => Err(KernelError {
+                step: step.to_owned(),
+                errno: Errno::EBADMSG,
+                detail: Some(error.to_string()),
+            }),
+        }
     }
 
     fn done(&self) -> Option<(Errno, Option<String>)> {
