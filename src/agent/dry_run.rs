@@ -1,8 +1,8 @@
-//! `podnet agent --dry-run`: the plan, printed, and nothing done.
+//! `podnet agent --dry-run`: the plan, told, and nothing done.
 
-use kube::Client;
+use std::fmt::Display;
 
-use crate::cluster::list_nodes;
+use crate::cluster::{self, list_nodes};
 use crate::ipam;
 use crate::kernel::Kernel;
 use crate::kernel::linux::Linux;
@@ -15,10 +15,12 @@ use super::membership::peers;
 
 const ASSUMED_UPLINK: LinkName = LinkName::constant("eth0");
 
-/// One command a line on stdout; what is not a command begins with `#`.
-pub async fn print_plan(client: &Client, config: &Config) -> Result<(), AgentError> {
-    let nodes = list_nodes(client).await?;
+/// One command a line; what is not a command begins with `#`.
+pub async fn plan(config: &Config) -> Result<String, AgentError> {
+    let client = cluster::connect(&config.kubeconfig).await?;
+    let nodes = list_nodes(&client).await?;
     let own = nodes.iter().find(|node| node.name == config.node);
+    let mut lines = Lines::default();
     let cidrs = match own.and_then(|node| node.cidrs.clone()) {
         Some(cidrs) => cidrs,
         None => {
@@ -26,18 +28,20 @@ pub async fn print_plan(client: &Client, config: &Config) -> Result<(), AgentErr
                 .next()
                 .unwrap_or(0);
             let Some(cidrs) = ipam::nth(&config.ranges, first) else {
-                return Ok(());
+                return Ok(lines.0);
             };
-            println!(
-                "# node {} has no range yet; this assumes {cidrs}",
+            lines.remark(format!(
+                "node {} has no range yet; this assumes {cidrs}",
                 config.node
-            );
+            ));
             cidrs
         }
     };
     let observed = Linux::open()?.observe(&config.addresses)?;
     let uplink = observed.uplink.clone().unwrap_or_else(|| {
-        println!("# no link has this node's address; this assumes {ASSUMED_UPLINK}");
+        lines.remark(format!(
+            "no link has this node's address; this assumes {ASSUMED_UPLINK}"
+        ));
         Uplink {
             device: ASSUMED_UPLINK,
             mac: None,
@@ -52,10 +56,23 @@ pub async fn print_plan(client: &Client, config: &Config) -> Result<(), AgentErr
     };
     let (wanted, complaints) = desired(&node, &peers(nodes.iter(), config));
     for complaint in complaints {
-        println!("# {complaint}");
+        lines.remark(complaint);
     }
     for op in diff(&wanted, &observed) {
-        println!("{op}");
+        lines.command(op);
     }
-    Ok(())
+    Ok(lines.0)
+}
+
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn command(&mut self, command: impl Display) {
+        self.0.push_str(&format!("{command}\n"));
+    }
+
+    fn remark(&mut self, remark: impl Display) {
+        self.command(format_args!("# {remark}"));
+    }
 }

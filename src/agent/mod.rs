@@ -27,6 +27,7 @@ mod sockets;
 mod standing;
 
 pub use config::{Args, Config, ConfigError};
+pub use dry_run::plan;
 pub use runtime::{Assignment, PodIdentity, PodRuntime, Reported, Reports, RuntimeError, Tending};
 
 use std::process::ExitCode;
@@ -63,9 +64,5 @@ pub async fn run<R: PodRuntime>(
     runtime: Option<R>,
 ) -> Result<ExitCode, AgentError> {
     let client = cluster::connect(&config.kubeconfig).await?;
-    if config.dry_run {
-        dry_run::print_plan(&client, &config).await?;
-        return Ok(ExitCode::SUCCESS);
-    }
     core::run(client, config, runtime).await
 }

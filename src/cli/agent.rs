@@ -24,6 +24,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     tokio.block_on(async {
+        if config.dry_run {
+            print!("{}", agent::plan(&config).await?);
+            return Ok(ExitCode::SUCCESS);
+        }
         let answering = answer(args.pods.socket.as_deref(), pods_dir.as_deref())?;
         let runtime = pods_dir.map(|dir| Runtime::new(dir, &config, &args.pods));
         let runtime = runtime.transpose()?;

@@ -51,6 +51,7 @@ async fn verbs_end_without_a_word() {
         "api-resources",
         "label pod web a=b",
         "delete pod web --wait=false",
+        "agent --dry-run --node-name n1 --node-ip 192.0.2.1",
     ] {
         let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         words.extend(["--kubeconfig".to_owned(), config.clone()]);

@@ -135,6 +135,47 @@ async fn a_replica_set_keeps_its_number_and_adopts_what_it_selects() {
 }
 
 #[tokio::test]
+async fn a_pod_needs_the_service_account_that_it_names() {
+    let lab = with_node().await;
+    let named = |name: &str, account: &str| {
+        json!({
+            "metadata": {"name": name},
+            "spec": {"serviceAccountName": account, "containers": [{"name": "main", "image": "a"}]},
+        })
+    };
+    let why = "error looking up service account default/robot: serviceaccount \"robot\" not found";
+    let (code, status) = lab.send("POST", PODS, named("alone", "robot")).await;
+    let message = format!("pods \"alone\" is forbidden: {why}");
+    assert_eq!((code, &status["message"]), (403, &json!(message)));
+    let (code, _) = lab.send("POST", PODS, named("plain", "default")).await;
+    assert_eq!(code, 201);
+    let mut mirror = named("mirror", "robot");
+    mirror["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "hash"});
+    let (code, _) = lab.send("POST", PODS, mirror).await;
+    assert_eq!(code, 201);
+
+    let mut set = workload("ReplicaSet", "web", "a", json!({"replicas": 1}));
+    set["spec"]["template"]["spec"]["serviceAccountName"] = json!("robot");
+    lab.send("POST", SETS, set).await;
+    let message = format!("Error creating: pods \"web-\" is forbidden: {why}");
+    eventually("an event about it", async || {
+        let events = items(&lab, "/api/v1/namespaces/default/events").await;
+        events
+            .iter()
+            .any(|event| event["message"] == message)
+            .then_some(())
+    })
+    .await;
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    lab.send("POST", accounts, json!({"metadata": {"name": "robot"}}))
+        .await;
+    let (code, _) = lab.send("POST", PODS, named("alone", "robot")).await;
+    assert_eq!(code, 201);
+    let ready = [("replicas", 1), ("readyReplicas", 1)];
+    reaches(&lab, &format!("{SETS}/web"), "its pod", &ready).await;
+}
+
+#[tokio::test]
 async fn a_rollout_keeps_enough_pods_and_can_be_undone() {
     let lab = with_node().await;
     let web = workload(

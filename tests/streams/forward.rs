@@ -28,7 +28,8 @@ fn a_port_of_the_pods_loopback_is_reached_and_a_closed_one_is_said() {
         let mut forward = place.pods.portforward(POD, &[7007, 7008]).await.unwrap();
         let refused = forward.take_error(7008).unwrap();
         let refused = within("an error", refused).await.expect("an error");
-        assert!(refused.contains("connection refused"), "{refused}");
+        let said = "nothing listens on 127.0.0.1:7008 or [::1]:7008 in the pod: connection refused";
+        assert!(refused.contains(said), "{refused}");
         let (mut read, mut write) = tokio::io::split(forward.take_stream(7007).unwrap());
         let sent = bytes(3 << 20);
         let mut received = vec![0; sent.len()];

@@ -68,7 +68,7 @@ pub enum ImageError {
     )]
     Unknown { image: String, known: String },
     #[error(
-        "container image {image:?} is not present with pull policy of Never; `podnet image load FILE` \
+        "Container image {image:?} is not present with pull policy of Never; `podnet image load FILE` \
          loads one, or use one of {known}"
     )]
     NeverPull { image: String, known: String },

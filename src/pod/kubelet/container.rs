@@ -138,14 +138,20 @@ async fn attach(
 
 /// To what listens on the pod's loopback.
 pub async fn dial(dir: &Path, port: u16) -> Result<TcpStream, Failure> {
-    let failed = |error: PauseError| match error.refusal() {
-        Some(Refusal::ConnectionRefused) => Failure::internal(format!(
-            "nothing listens on port {port} of the pod: connection refused"
-        )),
-        _ => Failure::internal(format!("cannot connect to port {port} of the pod: {error}")),
-    };
+    let failed = |error: PauseError| undialled(port, &error);
     let pause = Pause::connect(dir).map_err(failed)?;
     pause.tcp(port).await.map_err(failed)
+}
+
+/// Names both addresses that are tried; the error is the first one's.
+fn undialled(port: u16, error: &PauseError) -> Failure {
+    let tried = format!("127.0.0.1:{port} or [::1]:{port} in the pod");
+    Failure::internal(match error.refusal() {
+        Some(Refusal::ConnectionRefused) => {
+            format!("nothing listens on {tried}: connection refused")
+        }
+        _ => format!("cannot connect to {tried}: {error}"),
+    })
 }
 
 fn broken(error: io::Error) -> Failure {

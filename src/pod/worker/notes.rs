@@ -55,20 +55,9 @@ impl Notes {
     }
 
     /// It could not be made: `reason` is where it waits then.
-    pub fn failed(&self, container: &str, reason: &'static str, message: &str) {
-        match reason {
-            "ErrImagePull" => {
-                self.warning(
-                    container,
-                    "Failed",
-                    format!("Failed to pull image: {message}"),
-                );
-                self.warning(container, "Failed", format!("Error: {reason}"));
-            }
-            "ErrImageNeverPull" => self.warning(container, reason, message.to_owned()),
-            "InvalidImageName" => self.warning(container, "InspectFailed", message.to_owned()),
-            "FailedMount" => self.warning(container, reason, message.to_owned()),
-            _ => self.warning(container, "Failed", format!("Error: {message}")),
+    pub fn failed(&self, container: &str, image: &str, reason: &'static str, message: &str) {
+        for note in of_failure(image, reason, message) {
+            self.record(Some(container), note.warning, note.reason, note.message);
         }
     }
 
@@ -167,5 +156,83 @@ impl Notes {
             true => format!("spec.initContainers{{{container}}}"),
             false => format!("spec.containers{{{container}}}"),
         }
+    }
+}
+
+/// What the kubelet says of a container that it cannot make (`pkg/kubelet/images`). There is no
+/// registry; an image that is not there is one that was not to be had from one.
+fn of_failure(image: &str, reason: &'static str, message: &str) -> Vec<Note> {
+    let normal = |reason, message| Note {
+        warning: false,
+        reason,
+        message,
+    };
+    let warning = |reason, message| Note {
+        warning: true,
+        reason,
+        message,
+    };
+    let failed = |why: &str| warning("Failed", format!("Error: {why}"));
+    match reason {
+        "ErrImagePull" => vec![
+            normal("Pulling", format!("Pulling image {image:?}")),
+            warning(
+                "Failed",
+                format!("Failed to pull image {image:?}: {message}"),
+            ),
+            failed(reason),
+        ],
+        "ErrImageNeverPull" => vec![warning(reason, message.to_owned()), failed(reason)],
+        "InvalidImageName" => vec![
+            warning(
+                "InspectFailed",
+                format!("Failed to apply default image tag {image:?}: {message}"),
+            ),
+            failed(reason),
+        ],
+        "FailedMount" => vec![warning(reason, message.to_owned())],
+        _ => vec![failed(message)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_that_cannot_be_had_is_told_as_the_kubelet_tells_it() {
+        let told = |reason| {
+            let notes = of_failure("a:1", reason, "no").into_iter();
+            notes
+                .map(|note| (note.warning, note.reason, note.message))
+                .collect::<Vec<_>>()
+        };
+        let note = |warning, reason, message: &str| (warning, reason, message.to_owned());
+        assert_eq!(
+            told("ErrImagePull"),
+            [
+                note(false, "Pulling", "Pulling image \"a:1\""),
+                note(true, "Failed", "Failed to pull image \"a:1\": no"),
+                note(true, "Failed", "Error: ErrImagePull"),
+            ]
+        );
+        assert_eq!(
+            told("ErrImageNeverPull"),
+            [
+                note(true, "ErrImageNeverPull", "no"),
+                note(true, "Failed", "Error: ErrImageNeverPull"),
+            ]
+        );
+        assert_eq!(
+            told("InvalidImageName"),
+            [
+                note(
+                    true,
+                    "InspectFailed",
+                    "Failed to apply default image tag \"a:1\": no"
+                ),
+                note(true, "Failed", "Error: InvalidImageName"),
+            ]
+        );
     }
 }

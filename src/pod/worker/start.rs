@@ -120,11 +120,12 @@ pub async fn start(scene: Scene, index: usize, attempt: u32) -> Result<Made, Ref
         return Err(Refused::Gone);
     };
     let name = &container.name;
+    let reference = container.image.clone().unwrap_or_default();
     let not_made = |failure: Failure| {
-        scene.notes.failed(name, failure.reason, &failure.message);
+        let (reason, message) = (failure.reason, &failure.message);
+        scene.notes.failed(name, &reference, reason, message);
         Refused::NotMade(failure)
     };
-    let reference = container.image.clone().unwrap_or_default();
     let image = image(
         &scene,
         reference.clone(),

@@ -3,7 +3,6 @@
 //! serde tells neither the field nor Go's name of its type. The schema knows both, but not all that
 //! serde refuses: where it finds nothing, serde's words remain.
 
-use base64::DecodeError;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Number, Value};
@@ -128,13 +127,38 @@ fn fits(number: &Number, schema: &Value) -> bool {
 }
 
 fn not_base64(text: &str) -> Option<String> {
-    let at = match BASE64_STANDARD.decode(text).err()? {
-        DecodeError::InvalidByte(at, _) => at,
-        DecodeError::InvalidLastSymbol { .. }
-        | DecodeError::InvalidLength(_)
-        | DecodeError::InvalidPadding => text.len(),
-    };
+    BASE64_STANDARD.decode(text).err()?;
+    let at = corrupt_at(text.as_bytes()).unwrap_or(text.len());
     Some(format!("illegal base64 data at input byte {at}"))
+}
+
+/// Where Go's decoder finds what is wrong: an end that comes too early, at the first letter of the
+/// last group (`encoding/base64`, `decodeQuantum`).
+fn corrupt_at(text: &[u8]) -> Option<usize> {
+    let (mut at, mut letters) = (0, 0);
+    loop {
+        match text.get(at) {
+            None if letters == 0 => return None,
+            None => return Some(at - letters),
+            Some(byte) if byte.is_ascii_alphanumeric() || b"+/".contains(byte) => {
+                letters = (letters + 1) % 4;
+                at += 1;
+            }
+            Some(b'=') if letters > 1 => return corrupt_after(text, at, letters),
+            Some(_) => return Some(at),
+        }
+    }
+}
+
+/// Of what follows the first `=`, which is at `at` and ends a group of two or three letters.
+fn corrupt_after(text: &[u8], at: usize, letters: usize) -> Option<usize> {
+    let end = match (letters, text.get(at + 1)) {
+        (3, _) => at + 1,
+        (_, Some(b'=')) => at + 2,
+        (_, Some(_)) => return Some(at),
+        (_, None) => return Some(text.len()),
+    };
+    (end < text.len()).then_some(end)
 }
 
 fn kind(value: &Value) -> &'static str {
@@ -196,10 +220,28 @@ mod tests {
             of::<ConfigMap>(&json!({"data": {"a": true}})).as_deref(),
             Some("json: cannot unmarshal bool into Go struct field ConfigMap.data of type string")
         );
-        assert_eq!(
-            of::<ConfigMap>(&json!({"binaryData": {"a": "!!"}})).as_deref(),
-            Some("illegal base64 data at input byte 0")
-        );
+    }
+
+    #[test]
+    fn what_is_no_base64_is_wrong_where_go_finds_it() {
+        for (text, at) in [
+            ("!!", 0),
+            ("YW!j", 2),
+            ("YWJ", 0),
+            ("YWJjZA", 4),
+            ("YWJjZGVmZ", 8),
+            ("=", 0),
+            ("Y===", 1),
+            ("YQ=", 3),
+            ("YQ=a", 2),
+            ("YQ==a", 4),
+            ("YWI=YWI=", 4),
+        ] {
+            let said = format!("illegal base64 data at input byte {at}");
+            let object = json!({"binaryData": {"a": text}});
+            assert_eq!(of::<ConfigMap>(&object), Some(said), "{text}");
+        }
+        assert_eq!(of::<ConfigMap>(&json!({"binaryData": {"a": "YQ=="}})), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod mismatch;
 pub mod names;
 pub mod namespace;
 pub mod network_policy;
+mod network_policy_validation;
 pub mod node;
 mod placement_validation;
 pub mod pod;

@@ -94,7 +94,7 @@ pub fn port_name(name: &str) -> Vec<&'static str> {
     let rules = [
         (name.len() > 15, "must be no more than 15 characters"),
         (
-            !name.bytes().all(known),
+            name.is_empty() || !name.bytes().all(known),
             "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
         ),
         (

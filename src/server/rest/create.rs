@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::apply::{Manager, track_new};
 use super::update::check_namespace;
 use super::{Answer, Api, Scope, body, respond};
-use crate::server::kinds::metadata;
 use crate::server::kinds::namespace::NAMESPACES;
+use crate::server::kinds::pod::PODS;
 use crate::server::kinds::service::SERVICES;
-use crate::server::kinds::service_range;
+use crate::server::kinds::{metadata, service_account, service_range};
 use crate::server::object;
 use crate::server::random;
 use crate::server::resource::Resource;
@@ -147,6 +147,9 @@ pub fn admit(
                 namespace: namespace.to_owned(),
             });
         }
+    }
+    if std::ptr::eq(resource, &PODS) {
+        service_account::require(&value, view)?;
     }
     if view.get(&resource.key(namespace, name)).is_some() {
         return Err(ApiError::AlreadyExists {

@@ -208,11 +208,15 @@ fn an_image_nobody_knows_and_a_program_that_is_not_there_are_explained() {
             status["state"]["waiting"]["reason"] == reason
         });
     }
-    eventually("it is said", || {
-        cluster
-            .has_event("unknown", "Failed", "podnet image load")
-            .then_some(())
-    });
+    for (reason, said) in [
+        ("Pulling", "Pulling image \"no-such-image\""),
+        ("Failed", "Failed to pull image \"no-such-image\": no image"),
+        ("Failed", "podnet image load"),
+    ] {
+        eventually("it is said", || {
+            cluster.has_event("unknown", reason, said).then_some(())
+        });
+    }
     let pod = cluster.phase("empty", "Failed");
     let end = terminated(&pod["status"]["containerStatuses"][0], "state");
     assert_eq!(

@@ -12,14 +12,14 @@ pub async fn fill(lab: &Lab, kubectl: &Kubectl) {
     let file = kubectl.file("world.json", &json!({
         "apiVersion": "v1", "kind": "List",
         "items": [
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"},
+             "imagePullSecrets": [{"name": "one"}, {"name": "two"}]},
             node(), plain_node(), web(), bare(), config(), single(), service(), headless(), policy(),
             open_policy(), workload("DaemonSet", "logs"), workload("ReplicaSet", "set"), lease(),
             {"apiVersion": "v1", "kind": "Namespace",
              "metadata": {"name": "shop", "labels": {"team": "a"}}},
             {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "till", "namespace": "shop"},
              "spec": {"schedulerName": "nobody", "containers": [{"name": "main", "image": "pause"}]}},
-            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"},
-             "imagePullSecrets": [{"name": "one"}, {"name": "two"}]},
         ],
     }));
     kubectl.ok(&["create", "-f", &file]).await;
