@@ -285,7 +285,9 @@ mod tests {
             let text = format!("{text}{suffix}");
             let written = canonical(&text).unwrap();
             prop_assert_eq!(milli(&text), milli(&written), "{} is {}", text, &written);
-            prop_assert_eq!(canonical(&written).unwrap(), written);
+            // Without a suffix nothing tells a binary one from a decimal one, in Kubernetes either.
+            let lost = suffix.ends_with('i') && written.ends_with(|last: char| last.is_ascii_digit());
+            prop_assert!(lost || canonical(&written).unwrap() == written, "{} stays", written);
         }
 
         #[test]
