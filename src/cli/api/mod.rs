@@ -11,6 +11,7 @@ mod drain;
 mod duration;
 mod exec;
 mod failure;
+mod follow;
 mod get;
 mod http;
 mod label;
