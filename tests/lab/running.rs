@@ -1,4 +1,4 @@
-//! `podnet rollout` says and does what the real kubectl does.
+//! `podnet logs`, `exec`, `attach` and `rollout` say and do what the real kubectl does.
 
 use crate::place::{Place, text};
 use crate::verbs::printed::{Differences, Printed};
@@ -58,6 +58,42 @@ spec:
 
 /// Of several logs kubectl takes them in any order.
 const LINES: &[&str] = &[
+    "logs said",
+    "logs said a",
+    "logs said a -c b",
+    "logs said --prefix",
+    "logs said --all-containers",
+    "logs said --all-containers --prefix",
+    "logs said --all-containers --prefix -f",
+    "logs said --all-containers -f --max-log-requests=2",
+    "logs said --all-pods",
+    "logs said -c x",
+    "logs said -c a --all-containers",
+    "logs said --tail=-2",
+    "logs said --limit-bytes=-1",
+    "logs said --previous --all-containers -f --ignore-errors",
+    "logs -l app=said --all-containers -f",
+    "logs -l app=said --prefix --tail=1",
+    "logs -l app=nobody",
+    "logs deployment/two",
+    "logs deployment/two --all-pods",
+    "logs deployment/two --all-pods -f --max-log-requests=1",
+    "logs deployment/none --pod-running-timeout=1s",
+    "logs nobody",
+    "exec runs -- echo hello",
+    "exec runs -q -- echo hello",
+    "exec runs -i -t -- echo hello",
+    "exec runs -t -c a -- sh -c exit",
+    "exec -f FILE -- echo hello",
+    "exec -f FILE runs -- echo hello",
+    "exec said -- echo hello",
+    "exec nobody -- echo hello",
+    "exec deployment/none --pod-running-timeout=1s -- echo hello",
+    "attach said",
+    "attach runs -c x",
+    "attach deployment/none --pod-running-timeout=1s",
+    "port-forward said 80",
+    "port-forward deployment/none --pod-running-timeout=1s 80",
     "rollout pause deployment/two",
     "rollout restart deployment/two",
     "rollout resume deployment/none",

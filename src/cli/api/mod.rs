@@ -4,6 +4,7 @@
 
 mod api_resources;
 mod apply;
+mod containers;
 mod create;
 mod delete;
 mod describe;
