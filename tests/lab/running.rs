@@ -1,8 +1,115 @@
-//! `podnet logs`, `exec`, `attach` and `rollout` say and do what the real kubectl does.
+//! `podnet run`, `logs`, `exec`, `attach` and `rollout` say and do what the real kubectl does.
 
-use crate::place::{Place, text};
-use crate::verbs::printed::{Differences, Printed};
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::place::{Place, eventually, text};
+use crate::streams::fed;
+use crate::verbs::printed::{Differences, Printed, split};
 use crate::workloads::Kubectl;
+
+/// Each makes a pod `once`, which is gone or has to go afterwards. They are told `hello`.
+const RUNS: &[&str] = &[
+    "run once --image=host -i --rm --restart=Never --command -- sh -c 'cat; echo err >&2; exit 3'",
+    "run once --image=host -i --rm -q --restart=Never --command -- sh -c 'cat; exit 3'",
+    "run once --image=host -i --rm --restart=OnFailure --command -- cat",
+    "run once --image=host -i --rm --command -- cat",
+    "run once --image=host -i --leave-stdin-open --restart=Never --command -- sh -c 'read -r line; echo got $line'",
+    "run once --image=host -it --rm --restart=Never --command -- sh -c 'read -r line; echo got $line'",
+    // Never ready, and so over before anybody is attached.
+    r#"run once --image=host --attach --rm --restart=Never --override-type=strategic --overrides={"spec":{"containers":[{"name":"once","readinessProbe":{"exec":{"command":["false"]}}}]}} --command -- sh -c 'echo out; exit 6'"#,
+    "run once --image=nowhere:1 --attach --rm --pod-running-timeout=1s",
+    "run once --image=pause --port=80 --expose",
+    "run once --image=pause --port=80 --expose --dry-run=server",
+    "run once --image=pause -i --attach=false --dry-run=client -o yaml",
+    "run once --image=pause -it --attach=false --leave-stdin-open --dry-run=client -o yaml",
+    "run once --image=pause --privileged --image-pull-policy=Never --annotations=a=b,c=d --annotations=e=f --dry-run=client -o yaml",
+    r#"run once --image=pause --overrides={"spec":{"nodeName":"x"}} --dry-run=client -o yaml"#,
+    r#"run once --image=pause --overrides=[{"op":"add","path":"/metadata/labels/a","value":"b"}] --override-type=json --dry-run=client -o yaml"#,
+    "run once --image=pause --overrides={ --dry-run=client",
+    "run once --image=pause --annotations=a --dry-run=client",
+    "run once --image=pause --field-manager=me -o jsonpath={.metadata.managedFields[0].manager}",
+];
+
+/// These say more than podnet does: how to get help.
+const WRONG: &[&str] = &[
+    "run once --image=pause --rm",
+    "run once --image=pause -t",
+    "run once --image=pause --expose",
+    "run once --image=pause --restart=Sometimes",
+    "run once --image=pause --image-pull-policy=Sometimes",
+    "run once --image=pause -i --dry-run=client",
+];
+
+#[test]
+fn a_pod_is_run_as_by_kubectl() {
+    let place = Place::new();
+    let Some(kubectl) = Kubectl::of(&place) else {
+        return;
+    };
+    place.ok(&["up", "--nodes", "1"]);
+    let mut differences = Differences::default();
+    for line in RUNS {
+        let theirs = run_once(&place, line, |words| kubectl.command(words));
+        let ours = run_once(&place, line, |words| place.command(words));
+        differences.compare(line, &theirs, &ours);
+    }
+    for line in WRONG {
+        let theirs = Printed::of(&kubectl.run(line));
+        let ours = Printed::of(&place.podnet(&line.split(' ').collect::<Vec<_>>()));
+        let theirs = Printed {
+            stderr: theirs.stderr.split_inclusive('\n').take(1).collect(),
+            ..theirs
+        };
+        differences.compare(line, &theirs, &ours);
+    }
+    differences.are_none(RUNS.len() + WRONG.len());
+}
+
+fn run_once(place: &Place, line: &str, command: impl Fn(&[&str]) -> Command) -> Printed {
+    let words = split(line);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let printed = Printed::of(&fed(command(&words), b"hello\n"));
+    let delete = [
+        "delete",
+        "pod/once",
+        "service/once",
+        "--ignore-not-found",
+        "--grace-period=0",
+        "--force",
+    ];
+    place.ok(&delete);
+    printed
+}
+
+#[test]
+fn who_is_interrupted_leaves_no_pod() {
+    let place = Place::new();
+    place.ok(&["up", "--nodes", "1"]);
+    let line = "run once --image=host -i --rm --grace-period=1 --restart=Never --command -- cat";
+    let mut run = place.command(&line.split(' ').collect::<Vec<_>>());
+    let run = run.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut run = run.expect("podnet runs");
+    let mut stdin = run.stdin.take().expect("a pipe");
+    let mut stdout = run.stdout.take().expect("a pipe");
+    stdin.write_all(b"hello\n").expect("told");
+    let mut heard = [0; 6];
+    stdout.read_exact(&mut heard).expect("an echo");
+    assert_eq!(text(&heard), "hello\n");
+    let process = Pid::from_raw(run.id().try_into().expect("a process"));
+    kill(process, Signal::SIGINT).expect("interrupted");
+    assert_eq!(run.wait().expect("an end").code(), Some(130));
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).expect("the end");
+    assert_eq!(rest, "pod \"once\" deleted\n");
+    eventually("the pod is gone", || {
+        let pods = place.ok(&["get", "pods", "-o", "name"]);
+        pods.is_empty().then_some(())
+    });
+}
 
 const OBJECTS: &str = r#"
 apiVersion: v1

@@ -229,6 +229,19 @@ fn missing(error: anyhow::Error, namespace: &str) -> anyhow::Error {
     }
 }
 
+/// All that the pod's first container has written so far.
+pub(super) async fn print_all(client: &Client, pod: &Value) -> anyhow::Result<()> {
+    let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
+    let pods = Api::namespaced(client.clone(), namespace);
+    let container = containers::choose(pod, None, true)?["name"].as_str();
+    let params = LogParams {
+        container: container.map(str::to_owned),
+        ..LogParams::default()
+    };
+    let mut lines = Lines::new(String::new(), false);
+    print(&pods, name_of(pod), &params, &mut lines).await
+}
+
 async fn print(
     pods: &Api<Pod>,
     pod: &str,
