@@ -11,6 +11,7 @@ mod lifecycle;
 mod observe;
 mod place;
 mod pods;
+mod running;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,7 +1,7 @@
 //! logs, exec, attach and port-forward of pods in a lab, with podnet's own verbs.
 
 use std::io::Write;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use crate::forwarded::{Forwarded, bytes};
 use crate::place::{Place, eventually, text};
@@ -77,12 +77,16 @@ fn forwarded(place: &Place, port: u16) -> Forwarded {
 }
 
 fn piped(place: &Place, arguments: &[&str], input: &[u8]) -> Output {
-    let mut command = place.command(arguments);
+    fed(place.command(arguments), input)
+}
+
+/// What a program says that reads `input`.
+pub fn fed(mut command: Command, input: &[u8]) -> Output {
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = command.spawn().expect("podnet runs");
+    let mut child = command.spawn().expect("it runs");
     let mut stdin = child.stdin.take().expect("a pipe");
     std::thread::scope(|scope| {
         scope.spawn(move || stdin.write_all(input));

@@ -82,4 +82,14 @@ fn a_terminal_here_is_a_terminal_there() {
     until(&mut attach, "got end\r\n");
     let ended = attach.wait().expect("it ends");
     assert_eq!(ended.code(), Some(0), "kubectl attach tells no exit code");
+
+    let mut run = in_terminal(
+        &place,
+        "run -it --rm once --image=host --restart=Never --command -- sh -c 'read -r key; echo key $key; exit 5'",
+    );
+    until(&mut run, "try pressing enter");
+    type_in(&mut run, "home\r");
+    until(&mut run, "key home\r\n");
+    until(&mut run, "pod \"once\" deleted");
+    assert_eq!(run.wait().expect("it ends").code(), Some(5));
 }

@@ -5,7 +5,7 @@ use crate::workloads::Kubectl;
 use printed::{Differences, Printed};
 
 #[path = "../support/printed.rs"]
-mod printed;
+pub mod printed;
 
 const OBJECTS: &str = r#"
 apiVersion: v1

@@ -20,16 +20,22 @@ impl<'a> Kubectl<'a> {
         Some(Kubectl { place })
     }
 
-    pub fn run(&self, arguments: &str) -> Output {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let lab = self.place.lab("default");
-        Command::new("kubectl")
-            .args(arguments.split(' '))
+        let mut command = Command::new("kubectl");
+        command
+            .args(arguments)
             .env("KUBECONFIG", lab.join("kubeconfig"))
             // What it remembers of servers: the next one may have this one's port.
             .env("HOME", self.place.root())
-            .stdin(Stdio::null())
-            .output()
-            .expect("kubectl runs")
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, arguments: &str) -> Output {
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        let mut command = self.command(&arguments);
+        command.output().expect("kubectl runs")
     }
 
     /// What a command that has to succeed prints.

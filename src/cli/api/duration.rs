@@ -40,6 +40,15 @@ pub fn parse_patience(text: &str) -> Result<Patience, String> {
     Ok(Patience(Duration::try_from(parsed).unwrap_or(WEEK)))
 }
 
+/// As [`parse_patience`], of somebody who cannot wait for nothing.
+pub fn parse_positive(text: &str) -> Result<Patience, String> {
+    let patience = parse_patience(text)?;
+    match patience.is_none() || text.starts_with('-') {
+        true => Err("it must be higher than zero".to_owned()),
+        false => Ok(patience),
+    }
+}
+
 /// How long ago something was, roughly: `5m3s`, `3d`.
 pub fn since(time: Timestamp) -> String {
     roughly(Timestamp::now().duration_since(time).as_secs())
@@ -100,5 +109,9 @@ mod tests {
         assert_eq!(parse_patience("0"), Ok(Patience(Duration::ZERO)));
         assert_eq!(parse_patience("-1s"), Ok(Patience(WEEK)));
         assert!(parse_patience("soon").is_err());
+        assert_eq!(parse_positive("20s"), Ok(Patience(Duration::from_secs(20))));
+        for none in ["0", "0s", "-1s", "soon"] {
+            assert!(parse_positive(none).is_err(), "{none}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 mod api_resources;
 mod apply;
+mod containers;
 mod create;
 mod delete;
 mod describe;
@@ -11,6 +12,7 @@ mod drain;
 mod duration;
 mod exec;
 mod failure;
+mod follow;
 mod get;
 mod http;
 mod label;

@@ -4,7 +4,6 @@
 use std::net::IpAddr;
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use futures::stream::{SplitSink, SplitStream};
@@ -17,10 +16,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 
+use super::duration::{Patience, parse_positive};
 use super::exec::pod_path;
 use super::print::name_of;
 use super::session::{Socket, on_channel, open};
-use super::{ClusterArg, NamespaceArg, http, target};
+use super::{ClusterArg, NamespaceArg, target};
 
 const DATA: u8 = 0;
 const ERROR: u8 = 1;
@@ -42,6 +42,9 @@ pub struct Args {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1")]
     address: IpAddr,
+    /// How long to wait until there is a pod: 30s, 5m
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = parse_positive)]
+    pod_running_timeout: Patience,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,10 +71,14 @@ impl FromStr for Ports {
 }
 
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
-    let target = target::find(client, &args.namespace.namespace, &args.pod).await?;
-    let path: Arc<str> = pod_path(&args.namespace, &target.pod).into();
-    // One that is not there is better said now than at the first connection.
-    let pod = http::get(client, &path).await?;
+    let namespace = &args.namespace.namespace;
+    let target = target::find(client, namespace, &args.pod, args.pod_running_timeout).await?;
+    let pod = target.pod();
+    let phase = pod["status"]["phase"].as_str().unwrap_or_default();
+    if phase != "Running" {
+        bail!("unable to forward port because pod is not running. Current status={phase}");
+    }
+    let path = pod_path(pod);
     let mut listening = JoinSet::new();
     for ports in &args.ports {
         let listener = TcpListener::bind((args.address, ports.local)).await;
@@ -79,7 +86,7 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
             .with_context(|| format!("cannot listen on {} port {}", args.address, ports.local))?;
         let remote = match &target.found_by {
             Some(keeper) if keeper.resource.kind == "Service" => {
-                behind(&keeper.value, ports.remote, &pod)?
+                behind(&keeper.value, ports.remote, pod)?
             }
             _ => ports.remote,
         };

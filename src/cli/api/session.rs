@@ -43,18 +43,25 @@ pub struct Wanted {
 
 impl Wanted {
     /// A terminal is nothing without one here; kubectl goes on without, too.
-    pub fn settled(mut self) -> Wanted {
+    pub fn settled(mut self, is_quiet: bool) -> Wanted {
         if self.tty && !(self.stdin && io::stdin().is_terminal()) {
-            eprintln!("Unable to use a TTY - input is not a terminal or the right kind of file");
+            if self.stdin && !is_quiet {
+                eprintln!(
+                    "Unable to use a TTY - input is not a terminal or the right kind of file"
+                );
+            }
             self.tty = false;
         }
         self
     }
 
-    /// As query parameters.
-    pub fn query(self) -> String {
+    /// As query parameters. What a program says on its terminal is all one.
+    pub fn query(self, has_terminal: bool) -> String {
         let Wanted { stdin, tty } = self;
-        format!("stdin={stdin}&stdout=true&stderr={}&tty={tty}", !tty)
+        format!(
+            "stdin={stdin}&stdout=true&stderr={}&tty={tty}",
+            !has_terminal
+        )
     }
 }
 

@@ -46,6 +46,7 @@ use super::{discovery, health};
 pub use binding::bind;
 pub use create::{admit, prepare};
 pub use delete::{DeleteOptions, Propagation, delete_in};
+pub use patch::strategic_merge;
 pub use update::finish as finish_update;
 
 pub type Body = UnsyncBoxBody<Bytes, hyper::Error>;

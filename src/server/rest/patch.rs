@@ -27,6 +27,19 @@ use crate::server::status::{ApiError, Cause};
 /// The media type of what is no patch but an [application](super::apply).
 const APPLY: &str = "application/apply-patch+yaml";
 
+/// Patches an object of a kind as a client does that has not sent it yet; it is worth nothing after a
+/// failure.
+///
+/// # Errors
+/// What in the patch makes no sense, for its author.
+pub fn strategic_merge(
+    value: &mut Value,
+    patch: Map<String, Value>,
+    kind: &str,
+) -> Result<(), String> {
+    strategic::apply(value, patch, Type::of_kind(kind))
+}
+
 /// A patch, and the fields that it gives twice.
 struct Patch {
     kind: Kind,

@@ -20,14 +20,17 @@ mod writer;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kube::Client;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::failure::Failures;
 use super::resource::{Catalog, Object};
 use super::select::{ChoiceArg, Source, taken_apart};
 use super::{ClusterArg, http};
 use events::Events;
+use writer::Writer;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -143,6 +146,14 @@ async fn describe(scene: &Scene<'_>, object: &Object) -> anyhow::Result<String> 
         ("apps", "ReplicaSet") => workload::replica_set(scene, object).await,
         _ => generic::describe(scene, object).await,
     }
+}
+
+/// A template for pods by itself, which kubectl lays out in no columns.
+pub fn template_text(template: &Value) -> anyhow::Result<String> {
+    let template: PodTemplateSpec = serde_json::from_value(template.clone())?;
+    let mut w = Writer::new();
+    template::write(&mut w, &template);
+    Ok(w.finish_raw())
 }
 
 fn typed<T: DeserializeOwned>(object: &Object) -> anyhow::Result<T> {

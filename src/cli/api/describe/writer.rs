@@ -67,6 +67,11 @@ impl Writer {
         self.done
     }
 
+    /// With tabs in place of columns.
+    pub fn finish_raw(mut self) -> String {
+        self.done + &self.tabs.raw()
+    }
+
     /// Name, and namespace if it has one, then labels and annotations.
     pub fn head(&mut self, metadata: &ObjectMeta) {
         self.identity(metadata);

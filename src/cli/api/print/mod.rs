@@ -68,6 +68,11 @@ pub struct SayArg {
 }
 
 impl SayArg {
+    /// Whether something else than a sentence is asked for.
+    pub fn is_given(&self) -> bool {
+        self.output.is_some()
+    }
+
     /// A voice for one command.
     pub fn voice(&self) -> Voice<'_> {
         Voice {

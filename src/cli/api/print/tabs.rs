@@ -55,6 +55,11 @@ impl Tabs {
         self.text.push('\n');
     }
 
+    /// What was written since the last time, as it was.
+    pub fn raw(&mut self) -> String {
+        std::mem::take(&mut self.text)
+    }
+
     /// What was written since the last time, laid out.
     pub fn flush(&mut self) -> String {
         let text = std::mem::take(&mut self.text);

@@ -25,6 +25,10 @@ impl Pod {
         let copy = terminal.map(OwnedFd::try_clone).transpose();
         let copy = copy.map_err(|error| failed(&error))?;
         let wanted = usize::from(stdin) + if tty { 1 } else { 2 };
+        if tty {
+            // Whoever has no terminal there asks for errors too; a terminal has none apart.
+            given.truncate(wanted);
+        }
         if given.len() != wanted {
             let why = format!("attach wants {wanted} descriptors, not {}", given.len());
             return Err((Refusal::Failed, why));
