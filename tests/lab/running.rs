@@ -29,6 +29,8 @@ const RUNS: &[&str] = &[
     "run once --image=pause --privileged --image-pull-policy=Never --annotations=a=b,c=d --annotations=e=f --dry-run=client -o yaml",
     r#"run once --image=pause --overrides={"spec":{"nodeName":"x"}} --dry-run=client -o yaml"#,
     r#"run once --image=pause --overrides=[{"op":"add","path":"/metadata/labels/a","value":"b"}] --override-type=json --dry-run=client -o yaml"#,
+    "run once one --image=pause two --dry-run=client -o yaml",
+    "run once one --image=pause --command --dry-run=client -o yaml -- two --three -- four",
     "run once --image=pause --overrides={ --dry-run=client",
     "run once --image=pause --annotations=a --dry-run=client",
     "run once --image=pause --field-manager=me -o jsonpath={.metadata.managedFields[0].manager}",

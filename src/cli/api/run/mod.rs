@@ -99,7 +99,8 @@ pub struct Args {
     dry_run: DryRunArg,
     #[command(flatten)]
     say: SayArg,
-    #[arg(last = true, value_name = "ARGS")]
+    /// What the image's program is told; after -- if it begins with a dash
+    #[arg(value_name = "ARGS")]
     arguments: Vec<String>,
 }
 
