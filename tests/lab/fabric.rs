@@ -1,6 +1,7 @@
 //! The fabric of a lab: what comes and goes, what is broken and mended.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -135,6 +136,38 @@ fn drift_is_repaired() {
     assert_eq!(address(&place, "one"), before, "the pod kept its address");
     let stranger = node_sh(&place, "node-1", "ip -o address show dev cbr0");
     assert!(!stranger.contains("10.99.0.1"), "{stranger}");
+}
+
+/// Its reports wait, and are made once the API is there again.
+#[test]
+fn a_node_that_is_cut_off_says_so_once_and_catches_up() {
+    let place = Place::new();
+    place.ok(&["up", "--nodes", "1"]);
+    run_pods(&place, &[("web", "node-1")]);
+    comes_to_hold(&place);
+    let log = place.lab("default").join("nodes/node-1/agent.log");
+    let said = |words: &str| {
+        let log = fs::read_to_string(&log).expect("a log");
+        log.lines().filter(|line| line.contains(words)).count()
+    };
+    let before = said("");
+    node_sh(&place, "node-1", "ip link set eth0 down");
+    eventually("the node is given up", || {
+        let node = place.ok(&["get", "node", "node-1"]);
+        node.contains("NotReady").then_some(())
+    });
+    assert_eq!(said("the API server is out of reach"), 1);
+    let lines = said("") - before;
+    assert!(lines < 20, "{lines} lines");
+    node_sh(&place, "node-1", "ip link set eth0 up");
+    let up = Instant::now();
+    eventually("the node is ready", || {
+        let node = place.ok(&["get", "node", "node-1"]);
+        (!node.contains("NotReady")).then_some(())
+    });
+    assert!(up.elapsed() < Duration::from_secs(10), "{:?}", up.elapsed());
+    assert_eq!(said("the API server answers again"), 1);
+    comes_to_hold(&place);
 }
 
 /// The pod's side: no notification leaves its namespace.
