@@ -138,6 +138,35 @@ fn drift_is_repaired() {
     assert!(!stranger.contains("10.99.0.1"), "{stranger}");
 }
 
+#[test]
+fn a_check_that_fails_hints_at_what_strangers_left() {
+    let place = Place::new();
+    place.ok(&["up", "--nodes", "2"]);
+    run_pods(&place, &[("one", "node-1"), ("two", "node-2")]);
+    comes_to_hold(&place);
+    for (leave, take_away, hint) in [
+        (
+            "ip rule add priority 100 to 10.244.1.0/24 blackhole",
+            "ip rule delete priority 100",
+            "hint: node node-1 has the rule 100: to 10.244.1.0/24 blackhole, which is not podnet's",
+        ),
+        (
+            "ip route add blackhole 10.244.1.2/32",
+            "ip route delete blackhole 10.244.1.2/32",
+            "hint: node node-1 has the blackhole route 10.244.1.2/32, which is not podnet's",
+        ),
+    ] {
+        node_sh(&place, "node-1", leave);
+        let failed = place.podnet(&["check"]);
+        let shown = text(&failed.stdout);
+        assert_eq!(failed.status.code(), Some(1), "{shown}");
+        assert!(shown.contains(hint), "{hint} in {shown}");
+        assert!(!shown.contains("node node-2 has"), "{shown}");
+        node_sh(&place, "node-1", take_away);
+        comes_to_hold(&place);
+    }
+}
+
 /// Its reports wait, and are made once the API is there again.
 #[test]
 fn a_node_that_is_cut_off_says_so_once_and_catches_up() {
