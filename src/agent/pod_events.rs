@@ -349,6 +349,16 @@ impl<R: PodRuntime> Agent<R> {
                 "pod {}: its link {slot} is gone; plugging it in again",
                 entry.view.pod
             );
+            let about = About {
+                pod: Arc::clone(&entry.view.object),
+                field: None,
+            };
+            let note = Note {
+                warning: true,
+                reason: "NetworkLinkLost",
+                message: format!("Pod network link {slot} is gone, it will be plugged in again."),
+            };
+            self.events.record(about, note);
             // Somebody may have renamed it: then its address is free, but it is not.
             self.jobs.free(self.jobs.container_id(sandbox));
             let (sandbox, slot) = (Arc::clone(sandbox), *slot);

@@ -134,6 +134,12 @@ fn drift_is_repaired() {
         comes_to_hold(&place);
     }
     assert_eq!(address(&place, "one"), before, "the pod kept its address");
+    eventually("an event about its link", || {
+        let described = place.ok(&["describe", "pod", "one"]);
+        let told =
+            described.contains("Pod network link pod2 is gone, it will be plugged in again.");
+        told.then_some(())
+    });
     let stranger = node_sh(&place, "node-1", "ip -o address show dev cbr0");
     assert!(!stranger.contains("10.99.0.1"), "{stranger}");
 }
