@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PostParams};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt};
-use podnet::cluster::{self, CLAIM_NAMESPACE, list_nodes, list_pods, watch_pods};
+use podnet::cluster::{self, CLAIM_NAMESPACE, Reach, list_nodes, list_pods, watch_pods};
 use podnet::insight::check::ping_all;
 use podnet::kernel::Kernel;
 use podnet::kernel::linux::{Linux, in_netns};
@@ -114,7 +114,7 @@ async fn pods(count: usize) -> Result<()> {
     let netns = netns_of(&first)?;
     let watched: Vec<_> = nodes
         .iter()
-        .map(|n| watch_pods(&client, &n.name).boxed())
+        .map(|n| watch_pods(&client, &n.name, &Reach::default()).boxed())
         .collect();
     let mut changes = futures::stream::select_all(watched);
     let start = Instant::now();

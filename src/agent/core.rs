@@ -13,7 +13,8 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::cluster::{
-    Change, Health, NodeView, Recorder, Registration, recorder, watch_nodes, watch_pods,
+    Change, Health, NodeView, Reach, Recorder, Registration, back_off, recorder, watch_nodes,
+    watch_pods,
 };
 use crate::kernel::linux::{Linux, Monitor};
 use crate::model::NodeCidrs;
@@ -57,8 +58,9 @@ pub async fn run<R: PodRuntime>(
         mac: fabric.observe()?.uplink.and_then(|uplink| uplink.mac),
     };
     let mut terminate = signal(SignalKind::terminate())?;
+    let reach = Reach::default();
     let Membership { uid, cidrs } = tokio::select! {
-        joined = join(&client, &config, &ours) => joined?,
+        joined = join(&client, &config, &ours, &reach) => joined?,
         _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
     };
     let mut adopted = BTreeMap::new();
@@ -74,15 +76,21 @@ pub async fn run<R: PodRuntime>(
         Some(_) => Role::Kubelet,
         None => Role::Network,
     };
-    let (events, writing) = recorder(client.clone(), config.node.clone());
+    let (events, writing) = recorder(client.clone(), config.node.clone(), reach.clone());
     let (reports, reported) = mpsc::channel(REPORTS);
     let agent = Agent {
         events,
         reports,
         standing: Standing::new(client.clone(), ours, role),
-        jobs: Jobs::new(client.clone(), runtime.map(Arc::new), cidrs.clone())?,
+        jobs: Jobs::new(
+            client.clone(),
+            reach.clone(),
+            runtime.map(Arc::new),
+            cidrs.clone(),
+        )?,
         pods: Pods::new(adopted),
         client,
+        reach,
         uid: uid.into(),
         cidrs,
         fabric,
@@ -95,6 +103,7 @@ pub async fn run<R: PodRuntime>(
         }),
         look_at: Some(Instant::now()),
         looked_at: Instant::now(),
+        refusals: 0,
         mend_at: Instant::now() + config.resync,
         config,
         observed: None,
@@ -105,6 +114,7 @@ pub async fn run<R: PodRuntime>(
 pub(super) struct Agent<R: PodRuntime> {
     pub(super) config: Config,
     pub(super) client: Client,
+    pub(super) reach: Reach,
     uid: Arc<str>,
     pub(super) cidrs: NodeCidrs,
     fabric: Fabric,
@@ -123,6 +133,8 @@ pub(super) struct Agent<R: PodRuntime> {
     conflist: Option<Conflist>,
     look_at: Option<Instant>,
     looked_at: Instant,
+    /// Looks in a row at which the kernel refused something.
+    refusals: u32,
     /// When every pod's own side is to be set right again.
     mend_at: Instant,
     pub(super) observed: Option<Observed>,
@@ -144,9 +156,10 @@ impl<R: PodRuntime> Agent<R> {
     ) -> Result<ExitCode, AgentError> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut monitor = Monitor::open()?;
-        let mut nodes = std::pin::pin!(watch_nodes(&self.client));
+        let mut regained = self.reach.regained();
+        let mut nodes = std::pin::pin!(watch_nodes(&self.client, &self.reach));
         let mut pods = std::pin::pin!(match self.jobs.runs_pods() {
-            true => watch_pods(&self.client, &self.config.node).left_stream(),
+            true => watch_pods(&self.client, &self.config.node, &self.reach).left_stream(),
             false => futures::stream::pending().right_stream(),
         });
         // Where somebody else runs the pods, that one's kubelet keeps the node alive.
@@ -155,6 +168,7 @@ impl<R: PodRuntime> Agent<R> {
                 self.client.clone(),
                 self.config.node.clone(),
                 Arc::clone(&self.uid),
+                self.reach.clone(),
             )
             .left_future(),
             false => std::future::pending().right_future(),
@@ -171,6 +185,7 @@ impl<R: PodRuntime> Agent<R> {
                     changed?;
                     Event::Kernel
                 }
+                () = regained.next() => Event::Reached,
                 () = tokio::time::sleep_until(due) => Event::Tick,
                 Some(reported) = reported.recv() => Event::Containers(reported),
                 () = &mut alive => Event::Stop,
@@ -200,10 +215,15 @@ impl<R: PodRuntime> Agent<R> {
             Event::Kernel => self.look_soon(Duration::ZERO),
             Event::Tick => self.on_tick(),
             Event::Told(told) => {
-                if let Err(error) = self.standing.note(told) {
-                    warn!("{error}");
-                    self.look_soon(RETRY_LOOK);
+                let noted = self.standing.note(told);
+                self.reach.note(&noted);
+                if noted.is_err() {
+                    self.look_soon(self.standing.pause());
                 }
+            }
+            Event::Reached => {
+                self.forget_report_failures();
+                self.look_soon(Duration::ZERO);
             }
             Event::Stop => return Ok(Outcome::Stop),
         }
@@ -281,9 +301,7 @@ impl<R: PodRuntime> Agent<R> {
             .reconcile(&self.config.node, &self.cidrs, &peers, now);
         let health = match pass {
             Ok(pass) => {
-                if pass.failed.is_some() {
-                    self.look_soon(RETRY_LOOK);
-                }
+                self.note_refusal(pass.failed.is_some());
                 self.reap(&pass.observed);
                 self.plug_in_again(&pass.observed);
                 if pass.observed.ports.values().any(|port| port.pod.is_none()) {
@@ -299,13 +317,22 @@ impl<R: PodRuntime> Agent<R> {
                 }
             }
             Err(error) => {
-                warn!("{error}");
-                self.look_soon(RETRY_LOOK);
+                self.note_refusal(true);
                 Health::NotReady("KernelUnreadable", error.to_string())
             }
         };
         self.tell_runtime(&health);
         self.standing.tell(health);
+    }
+
+    /// A change of the kernel's ends the pause: it may be what was missing.
+    fn note_refusal(&mut self, refused: bool) {
+        if !refused {
+            self.refusals = 0;
+            return;
+        }
+        self.refusals += 1;
+        self.look_soon(back_off(self.refusals));
     }
 
     /// A runtime that cannot be told is told at the next look.

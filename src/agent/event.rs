@@ -20,6 +20,8 @@ pub enum Event<S> {
     Told(Told),
     /// A pod's containers are no longer as they were.
     Containers(Reported),
+    /// The API answers again.
+    Reached,
     /// Time to look at what is due.
     Tick,
     Stop,

@@ -21,6 +21,8 @@ pub struct Fabric {
     static_neighbours: bool,
     in_flight: BTreeMap<Slot, Instant>,
     complaints: Vec<Complaint>,
+    /// What the kernel refused at the last pass; it is said once.
+    refused: BTreeSet<String>,
 }
 
 /// What one pass came to.
@@ -45,6 +47,7 @@ impl Fabric {
             static_neighbours,
             in_flight: BTreeMap::new(),
             complaints: Vec::new(),
+            refused: BTreeSet::new(),
         }
     }
 
@@ -54,6 +57,20 @@ impl Fabric {
 
     /// Bring the kernel to what `cidrs` and `peers` ask for.
     pub fn reconcile(
+        &mut self,
+        node: &NodeName,
+        cidrs: &NodeCidrs,
+        peers: &[Peer],
+        now: Instant,
+    ) -> Result<Pass, KernelError> {
+        let pass = self.try_reconcile(node, cidrs, peers, now);
+        if let Err(error) = &pass {
+            self.say_refused(BTreeSet::from([error.to_string()]));
+        }
+        pass
+    }
+
+    fn try_reconcile(
         &mut self,
         node: &NodeName,
         cidrs: &NodeCidrs,
@@ -87,7 +104,7 @@ impl Fabric {
     }
 
     /// Take away everything that is ours.
-    pub fn withdraw(&self) -> Result<(), KernelError> {
+    pub fn withdraw(&mut self) -> Result<(), KernelError> {
         let observed = self.observe()?;
         self.apply(&Desired::default(), &observed)
             .map_or(Ok(()), Err)
@@ -95,18 +112,27 @@ impl Fabric {
 
     /// Goes on after a refusal: the steps that remain may be of use without it,
     /// and the next pass starts from what is there.
-    fn apply(&self, wanted: &Desired, observed: &Observed) -> Option<KernelError> {
+    fn apply(&mut self, wanted: &Desired, observed: &Observed) -> Option<KernelError> {
         let mut failed = None;
+        let mut refused = BTreeSet::new();
         for op in diff(wanted, observed) {
             match self.kernel.apply(&op) {
                 Ok(()) => info!("{op}"),
                 Err(error) => {
-                    warn!("{op}: {error}");
+                    refused.insert(format!("{op}: {error}"));
                     failed = failed.or(Some(error));
                 }
             }
         }
+        self.say_refused(refused);
         failed
+    }
+
+    fn say_refused(&mut self, refused: BTreeSet<String>) {
+        for new in refused.difference(&self.refused) {
+            warn!("{new}");
+        }
+        self.refused = refused;
     }
 
     fn expired(&mut self, observed: &Observed, now: Instant) -> BTreeSet<Slot> {

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tracing::warn;
 
-use crate::cluster::{self, PodReport, PodView};
+use crate::cluster::{self, PodReport, PodView, Reach, back_off};
 use crate::kernel::linux::Linux;
 use crate::kernel::{Kernel, KernelError};
 use crate::model::{NodeCidrs, PodName, Slot};
@@ -25,9 +25,6 @@ use super::sockets::{self, Sockets};
 const STARTS_AT_ONCE: usize = 4;
 
 const DRAIN: Duration = Duration::from_secs(5);
-/// Between tries to take an object away.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 pub struct Jobs<R: PodRuntime> {
     shared: Arc<Shared<R>>,
@@ -37,6 +34,7 @@ pub struct Jobs<R: PodRuntime> {
 
 struct Shared<R> {
     client: Client,
+    reach: Reach,
     runtime: Option<Arc<R>>,
     sockets: Sockets,
     /// Deleting many links takes long; it does not hold up an attachment.
@@ -46,11 +44,13 @@ struct Shared<R> {
 impl<R: PodRuntime> Jobs<R> {
     pub fn new(
         client: Client,
+        reach: Reach,
         runtime: Option<Arc<R>>,
         cidrs: NodeCidrs,
     ) -> Result<Jobs<R>, KernelError> {
         let shared = Shared {
             client,
+            reach,
             runtime,
             sockets: Sockets::open(cidrs)?,
             reaper: Linux::open()?,
@@ -206,7 +206,7 @@ impl<R: PodRuntime> Jobs<R> {
                 clear(&shared, uid.clone()).await;
             }
             if delete_object {
-                delete_until_done(&shared.client, &pod, &uid).await;
+                delete_until_done(&shared, &pod, &uid).await;
             }
             Some(Job::Stopped { uid })
         });
@@ -276,6 +276,15 @@ impl<R: PodRuntime> Jobs<R> {
         });
     }
 
+    /// As [`Jobs::retry`], but at once when the API answers again.
+    pub fn retry_when_answered(&mut self, uid: &str, pause: Duration) {
+        let (uid, reach) = (uid.to_owned(), self.shared.reach.clone());
+        self.running.spawn(async move {
+            reach.pause(pause).await;
+            Some(Job::Retry { uid })
+        });
+    }
+
     /// Wait until what was to be ended has ended, and end what was still being
     /// started; give up the rest after [`DRAIN`].
     pub async fn drain(&mut self) {
@@ -295,12 +304,18 @@ impl<R: PodRuntime> Jobs<R> {
     }
 }
 
-async fn delete_until_done(client: &Client, pod: &PodName, uid: &str) {
-    let mut pause = FIRST_PAUSE;
-    while let Err(error) = cluster::delete_pod(client, pod, uid).await {
-        warn!("{error}");
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+async fn delete_until_done<R>(shared: &Shared<R>, pod: &PodName, uid: &str) {
+    let mut failures = 0;
+    loop {
+        let deleted = cluster::delete_pod(&shared.client, pod, uid).await;
+        shared.reach.note(&deleted);
+        if deleted.is_ok() {
+            return;
+        }
+        failures += 1;
+        if shared.reach.pause(back_off(failures)).await {
+            failures = 0;
+        }
     }
 }
 

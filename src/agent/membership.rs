@@ -7,8 +7,8 @@ use kube::Client;
 use tracing::{info, warn};
 
 use crate::cluster::{
-    self, ApiError, ClaimError, Health, NodeView, Registration, claim, register, set_pod_cidrs,
-    set_status,
+    self, ApiError, ClaimError, Health, NodeView, Reach, Registration, claim, register,
+    set_pod_cidrs, set_status,
 };
 use crate::model::{NodeCidrs, NodeName};
 use crate::plan::Peer;
@@ -33,23 +33,26 @@ pub async fn join(
     client: &Client,
     config: &Config,
     ours: &Registration,
+    reach: &Reach,
 ) -> Result<Membership, ApiError> {
     let mut pause = Pause::default();
     loop {
         match try_join(client, config, ours).await {
-            Ok(membership) => return Ok(membership),
+            Ok(membership) => {
+                reach.answered();
+                return Ok(membership);
+            }
             Err(ClaimError::Api(error)) if !error.can_retry() => return Err(error),
+            Err(ClaimError::Api(error)) => reach.failed(&error),
             Err(error) => {
                 warn!("{error}");
                 if let ClaimError::UsedUp { .. } = &error {
                     let health = Health::NotReady("PodCIDRsUsedUp", error.to_string());
-                    if let Err(error) = set_status(client, ours, &health).await {
-                        warn!("{error}");
-                    }
+                    reach.note(&set_status(client, ours, &health).await);
                 }
-                pause.wait().await;
             }
         }
+        pause.wait().await;
     }
 }
 
@@ -75,21 +78,23 @@ async fn try_join(
     })
 }
 
-/// Renew the lease for as long as the future is polled.
-pub async fn keep_alive(client: Client, node: NodeName, uid: Arc<str>) {
+/// Renew the lease for as long as the future is polled. Once somebody has found the API out of reach, it
+/// is this that finds out soon that it is not any more.
+pub async fn keep_alive(client: Client, node: NodeName, uid: Arc<str>, reach: Reach) {
     let mut ticks = tokio::time::interval(HEARTBEAT);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut pause = Pause::default();
     loop {
-        match cluster::heartbeat(&client, &node, &uid).await {
-            Ok(()) => {
-                pause = Pause::default();
-                ticks.tick().await;
+        let renewed = cluster::heartbeat(&client, &node, &uid).await;
+        reach.note(&renewed);
+        if renewed.is_ok() {
+            pause = Pause::default();
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = reach.lost() => {}
             }
-            Err(error) => {
-                warn!("{error}");
-                pause.wait().await;
-            }
+        } else {
+            pause.wait().await;
         }
     }
 }

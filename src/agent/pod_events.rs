@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::cluster::{About, Change, Note, PodView};
+use crate::cluster::{About, Change, Note, PodView, back_off};
 use crate::ipam;
 use crate::model::{NodeCidrs, Slot};
 use crate::plan::Observed;
@@ -134,20 +134,29 @@ impl<R: PodRuntime> Agent<R> {
                 return;
             }
             Job::Reported { uid, result } => {
+                self.reach.note(&result);
                 if let Some(entry) = self.pods.entries.get_mut(&uid) {
                     entry.reporting = false;
-                    if let Err(error) = result {
-                        warn!("{error}");
+                    if result.is_err() {
                         entry.unreported = true;
-                        self.jobs.retry(&uid, RETRY_LOOK);
-                        return;
+                        entry.report_failures += 1;
+                        let pause = back_off(entry.report_failures);
+                        return self.jobs.retry_when_answered(&uid, pause);
                     }
+                    entry.report_failures = 0;
                 }
                 uid
             }
             Job::Retry { uid } => uid,
         };
         self.advance(&uid);
+    }
+
+    /// The next report that fails is tried again soon.
+    pub(super) fn forget_report_failures(&mut self) {
+        for entry in self.pods.entries.values_mut() {
+            entry.report_failures = 0;
+        }
     }
 
     pub(super) fn on_containers(&mut self, reported: Reported) {
@@ -340,6 +349,16 @@ impl<R: PodRuntime> Agent<R> {
                 "pod {}: its link {slot} is gone; plugging it in again",
                 entry.view.pod
             );
+            let about = About {
+                pod: Arc::clone(&entry.view.object),
+                field: None,
+            };
+            let note = Note {
+                warning: true,
+                reason: "NetworkLinkLost",
+                message: format!("Pod network link {slot} is gone, it will be plugged in again."),
+            };
+            self.events.record(about, note);
             // Somebody may have renamed it: then its address is free, but it is not.
             self.jobs.free(self.jobs.container_id(sandbox));
             let (sandbox, slot) = (Arc::clone(sandbox), *slot);

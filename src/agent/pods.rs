@@ -57,6 +57,8 @@ pub struct Entry<S> {
     pub unreported: bool,
     /// A job is writing the status.
     pub reporting: bool,
+    /// Writes of it that failed since the last that did not.
+    pub report_failures: u32,
     /// The object is gone, so there is nothing left to delete in the end.
     pub forgotten: bool,
 }
@@ -112,6 +114,7 @@ impl<S> Entry<S> {
             paused_until: None,
             unreported: false,
             reporting: false,
+            report_failures: 0,
             forgotten: false,
         }
     }

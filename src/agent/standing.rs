@@ -4,10 +4,14 @@
 //! a later one. When somebody else changes what was written (as the server does
 //! with a node that was silent for too long), it is written again.
 
+use std::time::Duration;
+
 use kube::Client;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::cluster::{self, ApiError, Health, Registration};
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// What of the object is ours to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub struct Standing {
     wanted: Option<Health>,
     /// What the object said last; `None`: not known.
     told: Option<Health>,
+    /// Writes that failed since the last that did not.
+    failures: u32,
     writing: JoinSet<Told>,
 }
 
@@ -42,6 +48,7 @@ impl Standing {
             role,
             wanted: None,
             told: None,
+            failures: 0,
             writing: JoinSet::new(),
         }
     }
@@ -59,10 +66,20 @@ impl Standing {
     /// # Errors
     /// The write's own; the next [`Standing::tell`] tries again.
     pub fn note(&mut self, told: Told) -> Result<(), ApiError> {
-        told.result.inspect_err(|_| self.told = None)?;
+        told.result.inspect_err(|_| {
+            self.told = None;
+            self.failures += 1;
+        })?;
+        self.failures = 0;
         self.told = Some(told.health);
         self.write();
         Ok(())
+    }
+
+    /// How long to wait after a write that failed. Where somebody else keeps the node alive, it is these
+    /// writes that find out that the API answers again.
+    pub fn pause(&self) -> Duration {
+        cluster::back_off(self.failures).min(LONGEST_PAUSE)
     }
 
     /// Compare with the object's Ready condition: `None` is Unknown or missing.

@@ -111,6 +111,9 @@ fn print_report(fabric: &Fabric, report: &Report) {
     if more > 0 {
         println!("      and {more} more (-o json lists all)");
     }
+    for hint in &report.hints {
+        println!("      hint: {hint}");
+    }
     let learned = learned(fabric);
     if more + failed.len() > 0 && learned > LEARNED_AT_MOST {
         println!(

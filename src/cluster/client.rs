@@ -34,6 +34,17 @@ impl ApiError {
         }
     }
 
+    /// Whether the server said it, rather than nobody.
+    pub fn is_answer(&self) -> bool {
+        use kube::Error::{HyperError, ReadEvents, Service};
+        match self {
+            ApiError::Kubeconfig { .. } => true,
+            ApiError::Request { source, .. } => {
+                !matches!(**source, Service(_) | HyperError(_) | ReadEvents(_))
+            }
+        }
+    }
+
     /// Whether the same request may succeed later: anything but the server's
     /// own verdict on it.
     pub fn can_retry(&self) -> bool {

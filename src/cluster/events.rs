@@ -16,10 +16,11 @@ use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
 use tokio::sync::mpsc;
-use tracing::warn;
 
+use super::ApiError;
 use super::client::{is_conflict, is_not_found, timely};
 use super::nodes::seconds;
+use super::reach::Reach;
 use crate::model::NodeName;
 
 /// How many may wait to be written; what comes then is dropped.
@@ -62,12 +63,18 @@ impl Recorder {
 }
 
 /// A recorder for what happens on `node`, and what writes for it as long as it is polled.
-pub fn recorder(client: Client, node: NodeName) -> (Recorder, impl Future<Output = ()>) {
+pub fn recorder(
+    client: Client,
+    node: NodeName,
+    reach: Reach,
+) -> (Recorder, impl Future<Output = ()>) {
     let (sender, mut queue) = mpsc::channel(QUEUE);
     let write = async move {
         let mut memory = Memory::default();
         while let Some((about, note, at)) = queue.recv().await {
-            write(&client, &node, &mut memory, &about, &note, at).await;
+            if let Err(error) = write(&client, &node, &mut memory, &about, &note, at).await {
+                reach.failed(&error);
+            }
         }
     };
     (Recorder(sender), write)
@@ -80,14 +87,14 @@ async fn write(
     about: &About,
     note: &Note,
     at: Timestamp,
-) {
+) -> Result<(), ApiError> {
     let reference = reference(about);
     let Some(namespace) = reference.namespace.clone() else {
-        return;
+        return Ok(());
     };
     let events: Api<Event> = Api::namespaced(client.clone(), &namespace);
     let known = match memory.note(&reference, note, at) {
-        Seen::TooOften => return,
+        Seen::TooOften => return Ok(()),
         Seen::New(known) => known,
         Seen::Again(known) => {
             let patch = json!({"count": known.count, "lastTimestamp": seconds(at)});
@@ -95,17 +102,16 @@ async fn write(
             match timely(events.patch(&known.name, &params, &Patch::Merge(patch))).await {
                 // It has expired: then it is written anew.
                 Err(error) if is_not_found(&error) => known,
-                Err(error) => return complain(&known, &error),
-                Ok(_) => return,
+                answer => return answer.map(drop).map_err(failure(&known)),
             }
         }
     };
     let event = event(node, reference, note, &known);
     match timely(events.create(&PostParams::default(), &event)).await {
         Err(error) if !is_conflict(&error) && !is_not_found(&error) && !is_forbidden(&error) => {
-            complain(&known, &error);
+            Err(failure(&known)(error))
         }
-        _ => {}
+        _ => Ok(()),
     }
 }
 
@@ -114,8 +120,8 @@ fn is_forbidden(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
-fn complain(known: &Known, error: &kube::Error) {
-    warn!("write event {}: {error}", known.name);
+fn failure(known: &Known) -> impl FnOnce(kube::Error) -> ApiError {
+    ApiError::request(format!("write event {}", known.name))
 }
 
 fn reference(about: &About) -> ObjectReference {

@@ -11,6 +11,7 @@ pub mod kubeconfig;
 mod nodes;
 pub mod pki;
 mod pods;
+mod reach;
 mod watch;
 
 pub use claims::{CLAIM_NAMESPACE, ClaimError, claim};
@@ -25,4 +26,5 @@ pub use pods::{
     ContainersReport, PodReport, PodState, PodView, delete_pod, hostname, list_pods, pod_view,
     report,
 };
+pub use reach::{Reach, Regained, back_off};
 pub use watch::{Change, watch_nodes, watch_pods};

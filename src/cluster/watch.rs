@@ -18,8 +18,10 @@ use tracing::warn;
 
 use crate::model::NodeName;
 
+use super::ApiError;
 use super::nodes::{NodeView, node_view};
 use super::pods::{PodView, pod_view};
+use super::reach::Reach;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -39,23 +41,30 @@ pub enum Change<T> {
 }
 
 /// All nodes.
-pub fn watch_nodes(client: &Client) -> impl Stream<Item = Change<NodeView>> + use<> {
-    guarded(
-        Api::<Node>::all(client.clone()),
-        watcher::Config::default(),
-        node_view,
-    )
+pub fn watch_nodes(client: &Client, reach: &Reach) -> impl Stream<Item = Change<NodeView>> + use<> {
+    let nodes = Api::<Node>::all(client.clone());
+    guarded(nodes, watcher::Config::default(), reach.clone(), node_view)
 }
 
 /// The pods bound to `node`.
-pub fn watch_pods(client: &Client, node: &NodeName) -> impl Stream<Item = Change<PodView>> + use<> {
+pub fn watch_pods(
+    client: &Client,
+    node: &NodeName,
+    reach: &Reach,
+) -> impl Stream<Item = Change<PodView>> + use<> {
     let bound = watcher::Config::default().fields(&format!("spec.nodeName={node}"));
-    guarded(Api::<Pod>::all(client.clone()), bound, pod_view)
+    guarded(
+        Api::<Pod>::all(client.clone()),
+        bound,
+        reach.clone(),
+        pod_view,
+    )
 }
 
 fn guarded<K, T: Clone>(
     api: Api<K>,
     config: watcher::Config,
+    reach: Reach,
     parse: impl Fn(&K) -> Result<T, String>,
 ) -> impl Stream<Item = Change<T>>
 where
@@ -71,6 +80,10 @@ where
     watch(api, config)
         .backoff(Doubling::default())
         .filter_map(move |event| {
+            // A listing begins before there is an answer.
+            if matches!(&event, Ok(event) if !matches!(event, Event::Init)) {
+                reach.answered();
+            }
             let change = match event {
                 Ok(Event::Init) => Some(Change::Listing),
                 Ok(Event::InitApply(object)) => parse(&object).map(Change::Found),
@@ -78,12 +91,22 @@ where
                 Ok(Event::Apply(object)) => parse(&object).map(Change::Set),
                 Ok(Event::Delete(object)) => object.uid().map(Change::Gone),
                 Err(error) => {
-                    warn!("watch: {error}");
+                    complain(&reach, error);
                     None
                 }
             };
             std::future::ready(change)
         })
+}
+
+fn complain(reach: &Reach, error: watcher::Error) {
+    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => {
+            reach.failed(&ApiError::request("watch")(error));
+        }
+        error => warn!("watch: {error}"),
+    }
 }
 
 /// 50 ms, doubling to 5 s: a server that was restarted is found again at once,

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
+use ipnetwork::IpNetwork;
 use thiserror::Error;
 
 use crate::kernel::linux::{Linux, in_netns};
@@ -54,6 +55,11 @@ impl NodeKernel {
                 node: self.name.clone(),
                 source,
             })
+    }
+
+    /// See [`Linux::strangers`].
+    pub fn strangers(&self, ranges: &[IpNetwork]) -> Vec<String> {
+        self.kernel.strangers(ranges)
     }
 
     pub fn into_netns(self) -> OwnedFd {

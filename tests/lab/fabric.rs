@@ -1,6 +1,7 @@
 //! The fabric of a lab: what comes and goes, what is broken and mended.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -133,8 +134,75 @@ fn drift_is_repaired() {
         comes_to_hold(&place);
     }
     assert_eq!(address(&place, "one"), before, "the pod kept its address");
+    eventually("an event about its link", || {
+        let described = place.ok(&["describe", "pod", "one"]);
+        let told =
+            described.contains("Pod network link pod2 is gone, it will be plugged in again.");
+        told.then_some(())
+    });
     let stranger = node_sh(&place, "node-1", "ip -o address show dev cbr0");
     assert!(!stranger.contains("10.99.0.1"), "{stranger}");
+}
+
+#[test]
+fn a_check_that_fails_hints_at_what_strangers_left() {
+    let place = Place::new();
+    place.ok(&["up", "--nodes", "2"]);
+    run_pods(&place, &[("one", "node-1"), ("two", "node-2")]);
+    comes_to_hold(&place);
+    for (leave, take_away, hint) in [
+        (
+            "ip rule add priority 100 to 10.244.1.0/24 blackhole",
+            "ip rule delete priority 100",
+            "hint: node node-1 has the rule 100: to 10.244.1.0/24 blackhole, which is not podnet's",
+        ),
+        (
+            "ip route add blackhole 10.244.1.2/32",
+            "ip route delete blackhole 10.244.1.2/32",
+            "hint: node node-1 has the blackhole route 10.244.1.2/32, which is not podnet's",
+        ),
+    ] {
+        node_sh(&place, "node-1", leave);
+        let failed = place.podnet(&["check"]);
+        let shown = text(&failed.stdout);
+        assert_eq!(failed.status.code(), Some(1), "{shown}");
+        assert!(shown.contains(hint), "{hint} in {shown}");
+        assert!(!shown.contains("node node-2 has"), "{shown}");
+        node_sh(&place, "node-1", take_away);
+        comes_to_hold(&place);
+    }
+}
+
+/// Its reports wait, and are made once the API is there again.
+#[test]
+fn a_node_that_is_cut_off_says_so_once_and_catches_up() {
+    let place = Place::new();
+    place.ok(&["up", "--nodes", "1"]);
+    run_pods(&place, &[("web", "node-1")]);
+    comes_to_hold(&place);
+    let log = place.lab("default").join("nodes/node-1/agent.log");
+    let said = |words: &str| {
+        let log = fs::read_to_string(&log).expect("a log");
+        log.lines().filter(|line| line.contains(words)).count()
+    };
+    let before = said("");
+    node_sh(&place, "node-1", "ip link set eth0 down");
+    eventually("the node is given up", || {
+        let node = place.ok(&["get", "node", "node-1"]);
+        node.contains("NotReady").then_some(())
+    });
+    assert_eq!(said("the API server is out of reach"), 1);
+    let lines = said("") - before;
+    assert!(lines < 20, "{lines} lines");
+    node_sh(&place, "node-1", "ip link set eth0 up");
+    let up = Instant::now();
+    eventually("the node is ready", || {
+        let node = place.ok(&["get", "node", "node-1"]);
+        (!node.contains("NotReady")).then_some(())
+    });
+    assert!(up.elapsed() < Duration::from_secs(10), "{:?}", up.elapsed());
+    assert_eq!(said("the API server answers again"), 1);
+    comes_to_hold(&place);
 }
 
 /// The pod's side: no notification leaves its namespace.

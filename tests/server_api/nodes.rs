@@ -98,8 +98,9 @@ async fn a_node_can_do_all_that_an_agent_does() {
         .unwrap();
     assert_eq!(cluster::list_nodes(&client).await.unwrap().len(), 2);
 
-    let mut nodes = pin!(cluster::watch_nodes(&client));
-    let mut pods = pin!(cluster::watch_pods(&client, &name));
+    let reach = cluster::Reach::default();
+    let mut nodes = pin!(cluster::watch_nodes(&client, &reach));
+    let mut pods = pin!(cluster::watch_pods(&client, &name, &reach));
     assert!(matches!(nodes.next().await, Some(Change::Listing)));
     assert!(matches!(pods.next().await, Some(Change::Listing)));
     let Some(Change::Found(view)) = pods.next().await else {
@@ -131,7 +132,7 @@ async fn a_node_can_do_all_that_an_agent_does() {
         .await;
     assert_eq!(pod["status"]["podIP"], "10.244.0.2");
 
-    let (recorder, writing) = cluster::recorder(client.clone(), name);
+    let (recorder, writing) = cluster::recorder(client.clone(), name, cluster::Reach::default());
     let writing = tokio::spawn(writing);
     let note = Note {
         warning: false,

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnetwork::IpNetwork;
 use kube::Client;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -15,7 +16,7 @@ use crate::cluster::{self, ApiError, NodeView, PodView};
 use crate::insight::{NodeError, NodeKernel};
 use crate::ipam;
 use crate::lab::LabDir;
-use crate::model::{NodeName, PodName};
+use crate::model::{NodeCidrs, NodeName, PodName};
 use crate::plan::Observed;
 use crate::pod::{FoundSandbox, find_sandboxes};
 
@@ -53,6 +54,8 @@ pub struct NodeState {
     pub observed: Observed,
     /// Name and uid of every pod whose pause process is alive.
     pub sandboxes: Vec<(PodName, String)>,
+    /// What others have put there that may lead packets for pods elsewhere.
+    pub strangers: Vec<String>,
 }
 
 pub struct Fabric {
@@ -96,6 +99,8 @@ async fn gather_once(lab: &LabDir, client: &Client) -> Result<Fabric, GatherErro
         .filter(|pod| pod.wants_link())
         .map(|pod| pod.uid.as_str())
         .collect();
+    let ranges = views.iter().filter_map(|view| view.cidrs.as_ref());
+    let ranges: Vec<IpNetwork> = ranges.flat_map(NodeCidrs::iter).collect();
     let mut nodes = Vec::new();
     let mut endpoints = Vec::new();
     let mut pod_endpoints = Vec::new();
@@ -104,6 +109,7 @@ async fn gather_once(lab: &LabDir, client: &Client) -> Result<Fabric, GatherErro
             continue;
         };
         let observed = kernel.observe(&view.addresses)?;
+        let strangers = kernel.strangers(&ranges);
         let found = find_sandboxes(&lab.pods(&view.name)).map_err(|source| GatherError::Pods {
             node: view.name.clone(),
             source,
@@ -115,6 +121,7 @@ async fn gather_once(lab: &LabDir, client: &Client) -> Result<Fabric, GatherErro
             view,
             observed,
             sandboxes: found.into_iter().map(|s| (s.pod, s.uid)).collect(),
+            strangers,
         });
     }
     pod_endpoints.sort_by(|a, b| a.name.cmp(&b.name));

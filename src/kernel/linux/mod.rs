@@ -16,6 +16,7 @@ mod monitor;
 mod netns;
 mod observe;
 mod socket;
+mod strangers;
 mod sysctl;
 mod underlay;
 
@@ -31,6 +32,8 @@ pub use underlay::{Cable, Switch, ensure_switch, plug, unplug};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use ipnetwork::IpNetwork;
 
 use crate::model::{AttachmentId, Slot};
 use crate::plan::{Observed, Op};
@@ -66,6 +69,11 @@ impl Linux {
             visitor: Visitor::alone(),
             ..open
         })
+    }
+
+    /// What others have put here that may lead packets for `ranges` elsewhere.
+    pub fn strangers(&self, ranges: &[IpNetwork]) -> Vec<String> {
+        strangers::strangers(&mut self.socket(), ranges)
     }
 
     /// A request that panicked half way leaves replies behind, which the next

@@ -333,7 +333,7 @@ pub fn pod_route(message: &RouteMessage, index: u32) -> Option<PodRoute> {
     })
 }
 
-fn gateway(attributes: &[RouteAttribute]) -> Option<IpAddr> {
+pub fn gateway(attributes: &[RouteAttribute]) -> Option<IpAddr> {
     attributes.iter().find_map(|a| match a {
         RouteAttribute::Gateway(gateway) => ip(gateway),
         _ => None,
@@ -347,7 +347,7 @@ fn output(attributes: &[RouteAttribute]) -> Option<u32> {
     })
 }
 
-fn ip(address: &RouteAddress) -> Option<IpAddr> {
+pub fn ip(address: &RouteAddress) -> Option<IpAddr> {
     match address {
         RouteAddress::Inet(v4) => Some(IpAddr::V4(*v4)),
         RouteAddress::Inet6(v6) => Some(IpAddr::V6(*v6)),
