@@ -12,7 +12,7 @@ use super::failure::{Failures, when};
 use super::manifest::{FileArg, Manifest, Resolved};
 use super::print::SayArg;
 use super::resource::Catalog;
-use super::{ClusterArg, DryRunArg, http};
+use super::{ClusterArg, DryRunArg, http, raw};
 
 const MANAGER: &str = "kubectl-create";
 
@@ -23,6 +23,9 @@ pub struct Args {
     cluster: ClusterArg,
     #[command(flatten)]
     files: FileArg,
+    /// A path of the API to send the file to as it is
+    #[arg(long, value_name = "PATH")]
+    raw: Option<String>,
     #[command(flatten)]
     how: How,
     #[command(subcommand)]
@@ -102,6 +105,10 @@ impl Args {
 
 /// All that can be created is, even if some cannot: 1 then.
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
+    if let (Some(path), true) = (&args.raw, args.files.is_given()) {
+        raw::check(path, args.how.say.output())?;
+        return raw::send(client, http::Method::POST, path, args.files.read_raw()?).await;
+    }
     let (manifests, how) = match &args.what {
         Some(what) => {
             let (object, how) = what.object()?;

@@ -15,7 +15,7 @@ use super::failure::{Failures, when};
 use super::print::Output;
 use super::resource::{Catalog, Object};
 use super::select::{ChoiceArg, Source};
-use super::{ClusterArg, DryRunArg, http};
+use super::{ClusterArg, DryRunArg, http, raw};
 
 /// Objects looked at at a time while waiting for them to go.
 const AT_ONCE: usize = 16;
@@ -27,7 +27,7 @@ pub struct Args {
     #[command(flatten)]
     pub(super) cluster: ClusterArg,
     /// What to delete: a resource and names, or RESOURCE/NAME
-    #[arg(required_unless_present = "filename", value_name = "RESOURCE [NAME]")]
+    #[arg(required_unless_present_any = ["filename", "raw"], value_name = "RESOURCE [NAME]")]
     words: Vec<String>,
     #[command(flatten)]
     choice: ChoiceArg,
@@ -56,6 +56,9 @@ pub struct Args {
     /// How long to wait: 30s, 5m; 0 is for ever
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_patience)]
     timeout: Patience,
+    /// A path of the API to delete, answered as it comes
+    #[arg(long, value_name = "PATH")]
+    raw: Option<String>,
     #[command(flatten)]
     dry_run: DryRunArg,
     /// name: only what was deleted
@@ -93,6 +96,16 @@ impl Args {
 /// All that can be deleted is, even if some cannot: 1 then.
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let options = options(args)?;
+    if let Some(path) = &args.raw {
+        raw::check(path, args.output.as_ref())?;
+        return raw::send(
+            client,
+            http::Method::DELETE,
+            path,
+            args.choice.files.read_raw()?,
+        )
+        .await;
+    }
     if args.all && args.choice.selector.is_given() {
         bail!("setting 'all' parameter but found a non empty selector. ");
     }

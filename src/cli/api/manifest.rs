@@ -1,7 +1,7 @@
 //! Objects from files, as kubectl reads them.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -69,6 +69,28 @@ impl FileArg {
             bail!("no objects passed to it");
         }
         Ok(manifests)
+    }
+
+    /// What `--raw` sends; nothing without a file.
+    pub fn read_raw(&self) -> anyhow::Result<Vec<u8>> {
+        if self.recursive {
+            bail!("--raw and --recursive are mutually exclusive");
+        }
+        let mut bytes = Vec::new();
+        match &self.filename[..] {
+            [] => {}
+            [file] if file.as_os_str() == "-" => {
+                io::stdin()
+                    .read_to_end(&mut bytes)
+                    .context("cannot read STDIN")?;
+            }
+            [file] => {
+                bytes =
+                    fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+            }
+            _ => bail!("--raw can only use a single local file or stdin"),
+        }
+        Ok(bytes)
     }
 
     fn files(&self, path: &Path) -> anyhow::Result<Vec<PathBuf>> {

@@ -19,6 +19,7 @@ mod manifest;
 mod nodes;
 mod port_forward;
 mod print;
+mod raw;
 mod resource;
 mod rollout;
 mod run;

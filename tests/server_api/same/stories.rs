@@ -80,6 +80,10 @@ async fn objects_come_and_go() {
         "metadata": {"name": "x", "namespace": "elsewhere"}});
     let files = [
         ("LIST.json", list),
+        (
+            "RAW.json",
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "raw"}}),
+        ),
         ("MISSPELT.json", misspelt),
         ("INVALID.json", nameless),
         ("ELSEWHERE.json", elsewhere),
@@ -101,6 +105,15 @@ async fn objects_come_and_go() {
         "get cm -n shop more -o jsonpath={.data}",
         "create deployment app --image=pause:1 --replicas=0 --port=80",
         "get deployment app -o jsonpath={.spec.replicas}{.spec.template.spec.containers}",
+        "create --raw /api/v1/namespaces -f RAW.json -o yaml",
+        "create --raw /api/v1/namespaces -f RAW.json -f LIST.json",
+        "create --raw /api/v1/namespaces -f RAW.json -R",
+        "create --raw namespaces -f RAW.json",
+        "create --raw /api/v1/namespaces -f LIST.json",
+        "create --raw /api/v1/namespaces/shop/configmaps -f RAW.json -o name",
+        "delete --raw /api/v1/namespaces/shop/configmaps/nobody",
+        "delete --raw /api/v1/namespaces/shop/configmaps/more -o name",
+        "get --raw /api/v1/namespaces/shop/configmaps/nobody",
         "delete pod nobody",
         "delete pod nobody --ignore-not-found",
         "delete pods",

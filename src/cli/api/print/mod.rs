@@ -68,6 +68,10 @@ pub struct SayArg {
 }
 
 impl SayArg {
+    pub fn output(&self) -> Option<&Output> {
+        self.output.as_ref()
+    }
+
     /// A voice for one command.
     pub fn voice(&self) -> Voice<'_> {
         Voice {
