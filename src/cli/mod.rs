@@ -20,6 +20,7 @@ mod down;
 mod help;
 mod image;
 mod inside;
+mod leading;
 mod node;
 mod ready;
 mod settle;
