@@ -58,6 +58,7 @@ pub use args::{Args, ArgsError, run};
 pub use authorize::is_protected_label;
 pub use limits::Limits;
 pub use quantity::Quantity;
+pub use selector::LabelSelector;
 pub use tls::{TlsError, TlsFiles};
 
 use metrics::Metrics;

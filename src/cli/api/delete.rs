@@ -49,6 +49,9 @@ pub struct Args {
     /// No word of what is not there
     #[arg(long)]
     ignore_not_found: bool,
+    /// Ask first
+    #[arg(short, long)]
+    interactive: bool,
     /// Wait until they are gone
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
         default_missing_value = "true", require_equals = true)]
@@ -67,13 +70,24 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Cascade {
+pub enum Cascade {
     /// It goes afterwards
     Background,
     /// It goes first
     Foreground,
     /// It stays
     Orphan,
+}
+
+impl Cascade {
+    /// The API's word.
+    pub fn policy(self) -> &'static str {
+        match self {
+            Cascade::Background => "Background",
+            Cascade::Foreground => "Foreground",
+            Cascade::Orphan => "Orphan",
+        }
+    }
 }
 
 impl Args {
@@ -115,6 +129,10 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     if args.ignore_not_found {
         failures.forgive(http::is_not_found);
     }
+    if args.interactive && !doomed.is_empty() && !is_agreed(&doomed)? {
+        println!("deletion is cancelled");
+        return Ok(ExitCode::SUCCESS);
+    }
     if doomed.is_empty() && failures.are_none() && !args.ignore_not_found {
         println!("No resources found");
     }
@@ -152,14 +170,23 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn is_agreed(doomed: &[(Object, Option<String>)]) -> anyhow::Result<bool> {
+    println!(
+        "You are about to delete the following {} resource(s):",
+        doomed.len()
+    );
+    for (object, _) in doomed {
+        println!("{}", object.slashed());
+    }
+    print!("Do you want to continue? (y/n): ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(answer.trim().eq_ignore_ascii_case("y"))
+}
+
 fn options(args: &Args) -> anyhow::Result<Value> {
-    let propagation = match args.cascade {
-        Cascade::Background => "Background",
-        Cascade::Foreground => "Foreground",
-        Cascade::Orphan => "Orphan",
-    };
     let mut options = json!({
-        "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation,
+        "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": args.cascade.policy(),
     });
     if let Some(seconds) = args.grace_seconds()? {
         options["gracePeriodSeconds"] = seconds.into();

@@ -11,6 +11,7 @@ use serde_saphyr::Error;
 
 use super::print::name_of;
 use super::resource::{Catalog, Resource};
+use crate::server::LabelSelector;
 
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 /// Of each document, node and event of the parser: what a machine's memory holds. Aliases, by which a small file
@@ -129,6 +130,22 @@ impl FileArg {
         }
         Ok(files)
     }
+}
+
+/// Those whose labels a selector matches; without one, all.
+pub fn selected(
+    manifests: Vec<Manifest>,
+    selector: Option<&String>,
+) -> anyhow::Result<Vec<Manifest>> {
+    let Some(selector) = selector else {
+        return Ok(manifests);
+    };
+    let selector = LabelSelector::parse(selector).map_err(|why| anyhow!("{why}"))?;
+    let is_selected = |manifest: &Manifest| {
+        let labels = &manifest.object["metadata"]["labels"];
+        selector.matches(|key| labels[key].as_str())
+    };
+    Ok(manifests.into_iter().filter(is_selected).collect())
 }
 
 fn is_manifest(file: &Path) -> bool {

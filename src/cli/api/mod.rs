@@ -12,6 +12,7 @@ mod duration;
 mod exec;
 mod failure;
 mod get;
+mod going;
 mod http;
 mod label;
 mod logs;
@@ -19,6 +20,7 @@ mod manifest;
 mod nodes;
 mod port_forward;
 mod print;
+mod prune;
 mod raw;
 mod resource;
 mod rollout;
@@ -28,6 +30,7 @@ mod select;
 mod session;
 mod sort;
 mod target;
+mod validate;
 mod wait;
 mod watch;
 
@@ -86,14 +89,15 @@ struct NamespaceArg {
     namespace: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum DryRun {
+    #[default]
     None,
     Client,
     Server,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 struct DryRunArg {
     /// Change nothing: say what would be sent (client), or let the server say what it would do
     #[arg(long, value_enum, default_value = "none", num_args = 0..=1,

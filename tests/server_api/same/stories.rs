@@ -303,6 +303,63 @@ async fn what_is_applied_follows_its_file() {
     tell(&files, &lines).await;
 }
 
+fn with_env(value: &str) -> Value {
+    let mut pod = pod("forced");
+    pod["spec"]["containers"][0]["env"] = json!([{"name": "A", "value": value}]);
+    pod
+}
+
+#[tokio::test]
+async fn what_is_applied_is_selected_pruned_and_forced() {
+    let config = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"x": name}}});
+    let mut wrong = config("wrong");
+    wrong["datum"] = json!({"a": "1"});
+    let files = [
+        (
+            "BOTH.json",
+            json!({"apiVersion": "v1", "kind": "List", "items": [config("a"), config("b")]}),
+        ),
+        ("ONE.json", config("a")),
+        ("WRONG.json", wrong),
+        ("BEFORE.json", with_env("1")),
+        ("AFTER.json", with_env("2")),
+    ];
+    let allowed = "--prune --all --prune-allowlist=core/v1/ConfigMap";
+    let lines = [
+        "create -f BOTH.json -l x=a",
+        "create -f BOTH.json -l x=c",
+        "create -f BOTH.json -l x=b --save-config --field-manager=me",
+        "get cm b -o jsonpath={.metadata.managedFields[*].manager}{.metadata.annotations}",
+        "delete cm a b",
+        "apply -f BOTH.json -l 'x in (a,b)'",
+        "apply -f BOTH.json -l x=c",
+        "apply -f ONE.json --overwrite --grace-period=3 --cascade=orphan --wait",
+        "apply -f ONE.json --prune",
+        "apply -f ONE.json --prune --all -l x=a",
+        "apply -f ONE.json --prune --all --server-side",
+        "apply -f ONE.json --prune --all --prune-allowlist=core/v1/Gizmo",
+        &format!("apply -f ONE.json {allowed} --dry-run=server"),
+        &format!("apply -f ONE.json {allowed}"),
+        "get cm -o name",
+        "create -f WRONG.json",
+        "create -f WRONG.json --validate=warn",
+        "delete cm wrong",
+        "create -f WRONG.json --validate=ignore",
+        "create -f WRONG.json --validate=maybe",
+        "delete cm wrong",
+        "apply -f WRONG.json --validate=warn",
+        "apply -f WRONG.json --validate=maybe",
+        "apply -f BEFORE.json",
+        "apply -f AFTER.json --force --grace-period=0 --timeout=20s",
+        "get pod forced -o jsonpath={.spec.containers[0].env}",
+        "apply -f AFTER.json",
+        "apply -f AFTER.json --force --server-side",
+        "apply -f AFTER.json --force --dry-run=server",
+        "apply -f ONE.json --subresource=status",
+    ];
+    tell(&files, &lines).await;
+}
+
 /// Who goes from one tool to the other finds no difference.
 #[tokio::test]
 async fn either_tool_goes_on_where_the_other_stopped() {
