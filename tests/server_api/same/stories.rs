@@ -118,6 +118,7 @@ async fn objects_come_and_go() {
         "delete pod nobody --ignore-not-found",
         "delete pods",
         "delete pods web -l app=web",
+        "delete pod web --interactive",
         "delete pod web --dry-run=client",
         "delete pod web --dry-run=server",
         "delete pod/web configmap/settings --wait=false -o name",
@@ -161,6 +162,17 @@ async fn labels_and_annotations() {
         "label pod a dry=1 --dry-run=client",
         "label pod a dry=1 --dry-run=server",
         "label pod a x=1 x-",
+        "label pod a m=1 --field-manager=me",
+        "annotate pod a m=1 --field-manager=you",
+        "get pod a -o jsonpath={.metadata.managedFields[*].manager}",
+        "label pod a m-",
+        "annotate pod a m-",
+        "label -f A.json --local y=2",
+        "label -f A.json --local rel=2",
+        "label -f A.json --local y=2 -o jsonpath={.metadata.labels}",
+        "annotate -f A.json --local y=2 -o jsonpath={.metadata.annotations}",
+        "label pod a --local y=2",
+        "label --local y=2",
         "label pod a",
         "label pod nobody x=1",
         "label pods x=1",
@@ -213,6 +225,7 @@ async fn nodes_are_closed_opened_and_drained() {
         "drain node-1",
         "drain node-1 --force --grace-period=0 --dry-run=client",
         "drain node-1 --force --dry-run=server",
+        "drain node-1 --force --dry-run=client --chunk-size=1 --skip-wait-for-delete-timeout=1",
         "create -f DATA.json",
         "drain node-1 --force",
         "drain nowhere",
@@ -230,7 +243,9 @@ async fn workloads_are_scaled_rolled_out_and_back() {
         "scale deployment/web --replicas=2 --current-replicas=5",
         "scale deployment/web --replicas=2 --dry-run=server",
         "scale deployment nobody --replicas=2",
-        "scale --replicas=0 deployment/web",
+        "scale --replicas=2 deployment/web --timeout=20s",
+        "get deployment web -o jsonpath={.status.replicas}",
+        "scale --replicas=0 deployment/web --timeout=20s",
         "rollout restart deployment/web",
         "rollout status deployment/web --timeout=20s",
         "rollout history deployment/web",
@@ -358,6 +373,25 @@ async fn what_is_applied_is_selected_pruned_and_forced() {
         "apply -f ONE.json --subresource=status",
     ];
     tell(&files, &lines).await;
+}
+
+#[tokio::test]
+async fn who_is_asked_first_may_say_yes() {
+    let Some((_lab, kubectl)) = place().await else {
+        return;
+    };
+    let answer = kubectl.file("answer", &json!(null));
+    std::fs::write(&answer, "y\n").unwrap();
+    let mut printed = Vec::new();
+    for tool in [Tool::Kubectl(&kubectl), Tool::Podnet(&kubectl)] {
+        tool.run("create configmap a").await;
+        let mut command = tool.command("delete -i configmap a nobody");
+        command.stdin(std::fs::File::open(&answer).unwrap());
+        let output = tokio::task::spawn_blocking(move || command.output());
+        printed.push(Printed::of(&output.await.unwrap().unwrap()));
+    }
+    assert!(printed[0].stdout.ends_with("configmap \"a\" deleted\n"));
+    assert_eq!(printed[0], printed[1]);
 }
 
 /// Who goes from one tool to the other finds no difference.
