@@ -115,7 +115,8 @@ impl<'a> Screen<'a> {
             kind: "ADDED".to_owned(),
             object,
         };
-        if now["kind"] == "Table" || !is_list {
+        let as_table = matches!(self.args.output, None | Some(Output::Wide));
+        if as_table || !is_list {
             return self.show(added(now));
         }
         for object in taken_apart(&self.resource, now) {
