@@ -30,6 +30,8 @@ const GROUPS: [(&str, &[&str]); 5] = [
             "describe",
             "create",
             "apply",
+            "replace",
+            "patch",
             "run",
             "delete",
             "label",

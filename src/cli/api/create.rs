@@ -189,7 +189,7 @@ async fn create(client: &Client, how: &How, manifest: &Resolved) -> anyhow::Resu
 }
 
 /// Keeps an object in an annotation of its own.
-fn save_config(object: &mut Value) {
+pub fn save_config(object: &mut Value) {
     let mut config = object.clone();
     if let Some(metadata) = config["metadata"].as_object_mut() {
         let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));

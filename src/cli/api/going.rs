@@ -1,5 +1,6 @@
-//! Objects that go for `podnet apply`: to be made anew, or because no file names them any more.
+//! Objects that go for `podnet apply` and `replace`: to be made anew, or because no file names them any more.
 
+use anyhow::bail;
 use kube::Client;
 use serde_json::{Value, json};
 
@@ -58,6 +59,25 @@ impl GoingArg {
         }
     }
 
+    /// Deletes an object and waits until it is gone.
+    pub async fn delete(&self, client: &Client, object: &Object) -> anyhow::Result<()> {
+        let options = self.options(&DryRunArg::default());
+        http::delete(client, &object.path(), &options).await?;
+        self.gone(client, object).await
+    }
+
+    /// # Errors
+    /// Something was said about deleting, where nothing is deleted.
+    pub fn check_unused(&self) -> anyhow::Result<()> {
+        if self.grace_period >= 0 {
+            bail!("--grace-period must have --force specified");
+        }
+        if !self.timeout.is_none() {
+            bail!("--timeout must have --force specified");
+        }
+        Ok(())
+    }
+
     /// Deletes an object, and applies `new` to `url` in its place; if that fails, the object is made again as it was.
     pub async fn replace(
         &self,
@@ -66,9 +86,7 @@ impl GoingArg {
         url: &str,
         new: &Value,
     ) -> anyhow::Result<Value> {
-        let options = self.options(&DryRunArg::default());
-        http::delete(client, &old.path(), &options).await?;
-        self.gone(client, old).await?;
+        self.delete(client, old).await?;
         let made = http::patch(client, url, http::APPLY_PATCH, new).await;
         if made.is_err() {
             let namespace = old.value["metadata"]["namespace"].as_str();

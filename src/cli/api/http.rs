@@ -15,6 +15,7 @@ use serde_json::Value;
 pub const JSON: &str = "application/json";
 pub const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 pub const MERGE_PATCH: &str = "application/merge-patch+json";
+pub const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
 pub const JSON_PATCH: &str = "application/json-patch+json";
 pub const APPLY_PATCH: &str = "application/apply-patch+yaml";
 
@@ -126,6 +127,10 @@ pub async fn send(
 
 pub async fn post(client: &Client, path: &str, body: &Value) -> anyhow::Result<Value> {
     write(client, Method::POST, path, JSON, body).await
+}
+
+pub async fn put(client: &Client, path: &str, body: &Value) -> anyhow::Result<Value> {
+    write(client, Method::PUT, path, JSON, body).await
 }
 
 pub async fn patch(client: &Client, path: &str, kind: &str, body: &Value) -> anyhow::Result<Value> {

@@ -18,10 +18,12 @@ mod label;
 mod logs;
 mod manifest;
 mod nodes;
+mod patch;
 mod port_forward;
 mod print;
 mod prune;
 mod raw;
+mod replace;
 mod resource;
 mod rollout;
 mod run;
@@ -45,7 +47,9 @@ pub use get::Args as GetArgs;
 pub use label::Args as LabelArgs;
 pub use logs::Args as LogsArgs;
 pub use nodes::Args as CordonArgs;
+pub use patch::Args as PatchArgs;
 pub use port_forward::Args as PortForwardArgs;
+pub use replace::Args as ReplaceArgs;
 pub use rollout::Args as RolloutArgs;
 pub use run::Args as RunArgs;
 pub use scale::Args as ScaleArgs;
@@ -179,6 +183,18 @@ pub fn create(args: &CreateArgs) -> anyhow::Result<ExitCode> {
 pub fn apply(args: &ApplyArgs) -> anyhow::Result<ExitCode> {
     with_client(&args.cluster, async |client| {
         apply::run(&client, args).await
+    })
+}
+
+pub fn patch(args: &PatchArgs) -> anyhow::Result<ExitCode> {
+    with_client(&args.cluster, async |client| {
+        patch::run(&client, args).await
+    })
+}
+
+pub fn replace(args: &ReplaceArgs) -> anyhow::Result<ExitCode> {
+    with_client(&args.cluster, async |client| {
+        replace::run(&client, args).await
     })
 }
 

@@ -376,6 +376,56 @@ async fn what_is_applied_is_selected_pruned_and_forced() {
 }
 
 #[tokio::test]
+async fn objects_are_patched_and_replaced() {
+    let config = |data: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": data}});
+    let mut wrong = config("x");
+    wrong["datum"] = json!(1);
+    let both = json!({"apiVersion": "v1", "kind": "List", "items": [
+        config("3"), {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}}]});
+    let files = [
+        ("ONE.json", config("1")),
+        ("TWO.json", config("2")),
+        ("BOTH.json", both),
+        ("WRONG.json", wrong),
+        ("CHANGE.json", json!({"data": {"k": "changed"}})),
+    ];
+    let change = r#"-p {"data":{"k":"v"}}"#;
+    let data = "get cm a -o jsonpath={.data}{.metadata.managedFields[*].manager}";
+    let lines = [
+        "create -f ONE.json",
+        &format!("patch cm a {change}"),
+        &format!("patch cm a {change}"),
+        &format!("patch cm a nobody {change} --dry-run=server"),
+        "patch cm a --type=merge -p 'data: {k: yaml}' -o name",
+        r#"patch cm/a --type=json -p [{"op":"add","path":"/data/z","value":"1"}]"#,
+        "patch -f ONE.json --patch-file CHANGE.json --field-manager=me",
+        data,
+        "patch cm a",
+        "patch cm a -p {} --patch-file CHANGE.json",
+        "patch cm -p {}",
+        r#"patch cm a -p {"datum":1}"#,
+        "create deployment web --image=pause:1 --replicas=0",
+        r#"patch deploy web --subresource=scale --type=merge -p {"spec":{"replicas":1}}"#,
+        "replace -f TWO.json",
+        "replace -f ONE.json --dry-run=server",
+        "replace -f ONE.json --dry-run=client",
+        data,
+        "replace -f WRONG.json",
+        "replace -f BOTH.json",
+        "replace -f BOTH.json --force",
+        "get cm -o name",
+        "replace -f ONE.json --force --dry-run=server",
+        "replace -f ONE.json --grace-period=5",
+        "replace -f ONE.json --timeout=5s",
+        "replace -f ONE.json --subresource=status",
+        "replace -f ONE.json --save-config -o jsonpath={.metadata.annotations}",
+        "replace --raw /api/v1/namespaces/default/configmaps/b -f ONE.json",
+        "get cm b -o jsonpath={.data}",
+    ];
+    tell(&files, &lines).await;
+}
+
+#[tokio::test]
 async fn who_is_asked_first_may_say_yes() {
     let Some((_lab, kubectl)) = place().await else {
         return;
