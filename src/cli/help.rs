@@ -2,7 +2,7 @@
 
 use clap::{Command, CommandFactory, FromArgMatches};
 
-use super::Cli;
+use super::{Cli, leading};
 
 const TEMPLATE: &str = "{about-with-newline}\n{usage-heading} {usage}\n\n{before-help}Options:\n{options}\n\n\
      `podnet help COMMAND` tells more of one. `--lab NAME` says which lab.\n";
@@ -30,6 +30,8 @@ const GROUPS: [(&str, &[&str]); 5] = [
             "describe",
             "create",
             "apply",
+            "replace",
+            "patch",
             "run",
             "delete",
             "label",
@@ -55,7 +57,10 @@ const GROUPS: [(&str, &[&str]); 5] = [
 
 /// The command line that this process got; a wrong one ends it.
 pub fn parse() -> Cli {
-    let matches = command().get_matches();
+    let mut words = std::env::args_os();
+    let program = words.next().into_iter();
+    let words = leading::moved(&command(), words.collect());
+    let matches = command().get_matches_from(program.chain(words));
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 

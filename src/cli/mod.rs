@@ -20,6 +20,7 @@ mod down;
 mod help;
 mod image;
 mod inside;
+mod leading;
 mod node;
 mod ready;
 mod settle;
@@ -77,6 +78,10 @@ enum Command {
     Create(Box<api::CreateArgs>),
     /// Make objects as a file says, whether they are there or not
     Apply(Box<api::ApplyArgs>),
+    /// Put the objects of a file in the place of those that are there
+    Replace(Box<api::ReplaceArgs>),
+    /// Change fields of objects
+    Patch(Box<api::PatchArgs>),
     /// Create a pod and run an image in it
     Run(api::RunArgs),
     /// Delete objects by name, label or all
@@ -224,6 +229,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Describe(args) => api::describe(&args),
         Command::Create(args) => api::create(&args),
         Command::Apply(args) => api::apply(&args),
+        Command::Replace(args) => api::replace(&args),
+        Command::Patch(args) => api::patch(&args),
         Command::Run(args) => api::run(&args),
         Command::Delete(args) => api::delete(&args),
         Command::Label(args) => api::label(&args),

@@ -59,6 +59,7 @@ pub use authorize::is_protected_label;
 pub use limits::Limits;
 pub use quantity::Quantity;
 pub use rest::strategic_merge;
+pub use selector::LabelSelector;
 pub use tls::{TlsError, TlsFiles};
 
 use metrics::Metrics;

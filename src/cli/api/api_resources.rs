@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use kube::Client;
 
 use super::ClusterArg;
@@ -18,6 +19,18 @@ pub struct Args {
     /// Only those of this group
     #[arg(long, value_name = "GROUP")]
     api_group: Option<String>,
+    /// Only those in all of these categories
+    #[arg(long, value_name = "CATEGORY", value_delimiter = ',')]
+    categories: Vec<String>,
+    /// Only those with all of these verbs
+    #[arg(long, value_name = "VERB", value_delimiter = ',')]
+    verbs: Vec<String>,
+    /// name or kind; without, by group and name
+    #[arg(long, value_name = "WHAT")]
+    sort_by: Option<String>,
+    /// As with kubectl; nothing is remembered from one time to the next
+    #[arg(long)]
+    cached: bool,
     /// Leave the first line out
     #[arg(long)]
     no_headers: bool,
@@ -27,7 +40,11 @@ pub struct Args {
 }
 
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
+    if !matches!(args.sort_by.as_deref(), None | Some("name" | "kind")) {
+        bail!("--sort-by accepts only name or kind");
+    }
     let catalog = Catalog::discover(client).await?;
+    let has_all = |all: &[String], wanted: &[String]| wanted.iter().all(|one| all.contains(one));
     let is_wanted = |resource: &&Resource| {
         args.namespaced
             .is_none_or(|wanted| resource.namespaced == wanted)
@@ -35,6 +52,8 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
                 .api_group
                 .as_ref()
                 .is_none_or(|group| resource.group == *group)
+            && has_all(&resource.categories, &args.categories)
+            && has_all(&resource.verbs, &args.verbs)
     };
     let mut resources: Vec<&Resource> = catalog
         .all()
@@ -43,6 +62,11 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
         .filter(is_wanted)
         .collect();
     resources.sort_by_key(|resource| (&resource.group, &resource.plural));
+    match args.sort_by.as_deref() {
+        Some("name") => resources.sort_by_key(|resource| &resource.plural),
+        Some(_) => resources.sort_by_key(|resource| &resource.kind),
+        None => {}
+    }
     let wide = args.output.as_deref() == Some("wide");
     if args.output.as_deref() == Some("name") {
         for resource in resources {

@@ -6,19 +6,23 @@
 //! an earlier `kubectl apply` had set: what left the file goes, whichever tool wrote it.
 
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use anyhow::{Context, bail};
 use kube::Client;
 use serde_json::{Map, Value, json};
 
 use super::failure::{Failures, when};
+use super::going::GoingArg;
 use super::http::{self, Refusal};
-use super::manifest::{FileArg, Resolved};
+use super::manifest::{FileArg, Resolved, selected};
 use super::print::SayArg;
-use super::resource::Catalog;
+use super::prune::{self, Applied, PruneArg};
+use super::resource::{Catalog, Object, escape};
+use super::validate::ValidateArg;
 use super::{ClusterArg, DryRunArg};
 
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const CLIENT_SIDE: &str = "kubectl-client-side-apply";
 
 #[derive(Debug, clap::Args)]
@@ -27,6 +31,9 @@ pub struct Args {
     pub(super) cluster: ClusterArg,
     #[command(flatten)]
     files: FileArg,
+    /// Only objects of the file with these labels
+    #[arg(short = 'l', long)]
+    selector: Option<String>,
     /// Where objects go that name no namespace [default: default]
     #[arg(short, long)]
     namespace: Option<String>,
@@ -36,6 +43,22 @@ pub struct Args {
     /// With --server-side: take such fields over
     #[arg(long, requires = "server_side")]
     force_conflicts: bool,
+    /// Take fields over that somebody else has set otherwise
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
+        default_missing_value = "true", require_equals = true)]
+    overwrite: bool,
+    /// Delete an object and make it anew where it cannot be changed
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    going: GoingArg,
+    #[command(flatten)]
+    prune: PruneArg,
+    /// With --server-side: the part of the object that is set, such as status
+    #[arg(long, value_name = "PART")]
+    subresource: Option<String>,
+    #[command(flatten)]
+    validate: ValidateArg,
     /// As whom to own what the file says
     #[arg(long, value_name = "NAME", default_value = "kubectl")]
     field_manager: String,
@@ -45,13 +68,41 @@ pub struct Args {
     say: SayArg,
 }
 
+impl Args {
+    fn check(&self) -> anyhow::Result<()> {
+        if !self.files.is_given() {
+            bail!("must specify -f FILE");
+        }
+        if self.force && self.server_side {
+            bail!("--force cannot be used with --server-side");
+        }
+        if self.force && self.dry_run.is_server() {
+            bail!("--dry-run=server cannot be used with --force");
+        }
+        if self.subresource.is_some() && !self.server_side {
+            bail!("--subresource can only be specified for --server-side");
+        }
+        if self.prune.prune && self.server_side {
+            bail!(
+                "--prune is in alpha and doesn't currently work on objects created by server-side \
+                 apply"
+            );
+        }
+        self.validate.parameter()?;
+        self.prune.check(self.selector.as_ref())
+    }
+}
+
 /// All that can be applied is, even if some cannot: 1 then.
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
-    if !args.files.is_given() {
-        bail!("must specify -f FILE");
+    args.check()?;
+    let manifests = selected(args.files.read()?, args.selector.as_ref())?;
+    if manifests.is_empty() {
+        bail!("no objects passed to apply");
     }
-    let manifests = args.files.read()?;
     let catalog = Catalog::discover(client).await?;
+    let pruned = args.prune.resources(&catalog)?;
+    let mut applied = Vec::new();
     let mut voice = args.say.voice();
     let mut failures = Failures::default();
     for manifest in manifests {
@@ -63,11 +114,24 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
             Ok((object, done)) => {
                 let done = format!("{done}{}", args.dry_run.suffix());
                 voice.say(&manifest.resource, &object, &done)?;
+                applied.push(Object {
+                    resource: manifest.resource,
+                    value: object,
+                });
             }
             Err(error) => failures.add(in_words(error, &manifest.source)),
         }
     }
     failures.into_result()?;
+    if args.prune.prune {
+        let applied = Applied {
+            objects: &applied,
+            selector: args.selector.as_ref(),
+            field_manager: &args.field_manager,
+        };
+        let how = (&args.going, &args.dry_run);
+        prune::run(client, &pruned, &applied, how, &mut voice).await?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -104,17 +168,35 @@ async fn apply(
     if let (Some(live), false) = (&before, args.dry_run.is_any()) {
         take_over(client, args, &path, live).await?;
     }
-    let force = !args.server_side || args.force_conflicts;
+    let force = args.force_conflicts || (args.overwrite && !args.server_side);
     let dry_run = if args.dry_run.is_any() {
         "&dryRun=All"
     } else {
         ""
     };
+    let part = args
+        .subresource
+        .iter()
+        .map(|part| format!("/{}", escape(part)));
+    let part: String = part.collect();
     let url = format!(
-        "{path}?fieldManager={}&force={force}&fieldValidation=Strict{dry_run}",
-        super::resource::escape(&args.field_manager)
+        "{path}{part}?force={force}&fieldManager={}&fieldValidation={}{dry_run}",
+        escape(&args.field_manager),
+        args.validate.parameter()?
     );
-    let after = http::patch(client, &url, http::APPLY_PATCH, &manifest.object).await?;
+    let after = http::patch(client, &url, http::APPLY_PATCH, &manifest.object).await;
+    let after = match (after, &before) {
+        (Err(error), Some(live)) if args.force && is_unchangeable(&error) => {
+            let old = Object {
+                resource: Rc::clone(&manifest.resource),
+                value: live.clone(),
+            };
+            args.going
+                .replace(client, &old, &url, &manifest.object)
+                .await?
+        }
+        (after, _) => after?,
+    };
     let done = match before {
         _ if args.server_side => "serverside-applied",
         None => "created",
@@ -122,6 +204,12 @@ async fn apply(
         Some(_) => "configured",
     };
     Ok((after, done))
+}
+
+/// Another object of the name may be as wanted.
+fn is_unchangeable(error: &anyhow::Error) -> bool {
+    let refusal = error.downcast_ref::<Refusal>();
+    refusal.is_some_and(|Refusal(status)| status.is_invalid() || status.reason == "Conflict")
 }
 
 /// An object without what only says who wrote it, and when.

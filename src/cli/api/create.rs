@@ -8,11 +8,13 @@ use anyhow::{Context, bail};
 use kube::Client;
 use serde_json::{Map, Value, json};
 
+use super::apply::LAST_APPLIED;
 use super::failure::{Failures, when};
-use super::manifest::{FileArg, Manifest, Resolved};
+use super::manifest::{FileArg, Manifest, Resolved, selected};
 use super::print::SayArg;
-use super::resource::Catalog;
-use super::{ClusterArg, DryRunArg, http};
+use super::resource::{Catalog, escape};
+use super::validate::ValidateArg;
+use super::{ClusterArg, DryRunArg, http, raw};
 
 const MANAGER: &str = "kubectl-create";
 
@@ -23,6 +25,12 @@ pub struct Args {
     cluster: ClusterArg,
     #[command(flatten)]
     files: FileArg,
+    /// Only objects of the file with these labels
+    #[arg(short = 'l', long)]
+    selector: Option<String>,
+    /// A path of the API to send the file to as it is
+    #[arg(long, value_name = "PATH")]
+    raw: Option<String>,
     #[command(flatten)]
     how: How,
     #[command(subcommand)]
@@ -34,6 +42,14 @@ struct How {
     /// Where objects go that name no namespace [default: default]
     #[arg(short, long)]
     namespace: Option<String>,
+    /// As whom to own what is made
+    #[arg(long, value_name = "NAME", default_value = MANAGER)]
+    field_manager: String,
+    /// Keep what was sent in an annotation, as kubectl apply does
+    #[arg(long)]
+    save_config: bool,
+    #[command(flatten)]
+    validate: ValidateArg,
     #[command(flatten)]
     dry_run: DryRunArg,
     #[command(flatten)]
@@ -102,23 +118,37 @@ impl Args {
 
 /// All that can be created is, even if some cannot: 1 then.
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
+    if let (Some(path), true) = (&args.raw, args.files.is_given()) {
+        raw::check(path, args.how.say.output())?;
+        return raw::send(client, http::Method::POST, path, args.files.read_raw()?).await;
+    }
     let (manifests, how) = match &args.what {
         Some(what) => {
             let (object, how) = what.object()?;
             let source = String::new();
             (vec![Manifest { object, source }], how)
         }
-        None if args.files.is_given() => (args.files.read()?, &args.how),
+        None if args.files.is_given() => {
+            let selected = selected(args.files.read()?, args.selector.as_ref())?;
+            if selected.is_empty() {
+                bail!("no objects passed to create");
+            }
+            (selected, &args.how)
+        }
         None => bail!("must specify -f FILE, or what to create"),
     };
+    how.validate.parameter()?;
     let catalog = Catalog::discover(client).await?;
     let mut voice = how.say.voice();
     let mut failures = Failures::default();
     for manifest in manifests {
         let resolved = manifest.resolve(&catalog, how.namespace.as_deref());
-        let Some(manifest) = failures.keep(resolved) else {
+        let Some(mut manifest) = failures.keep(resolved) else {
             continue;
         };
+        if how.save_config {
+            save_config(&mut manifest.object);
+        }
         match create(client, how, &manifest).await {
             Ok(made) => {
                 let done = format!("created{}", how.dry_run.suffix());
@@ -149,11 +179,26 @@ async fn create(client: &Client, how: &How, manifest: &Resolved) -> anyhow::Resu
         return Ok(manifest.object.clone());
     }
     let url = format!(
-        "{}?fieldManager={MANAGER}&fieldValidation=Strict{}",
+        "{}?fieldManager={}&fieldValidation={}{}",
         manifest.collection(),
+        escape(&how.field_manager),
+        how.validate.parameter()?,
         how.dry_run.parameter()
     );
     http::post(client, &url, &manifest.object).await
+}
+
+/// Keeps an object in an annotation of its own.
+pub fn save_config(object: &mut Value) {
+    let mut config = object.clone();
+    if let Some(metadata) = config["metadata"].as_object_mut() {
+        let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+        if let Some(annotations) = annotations.as_object_mut() {
+            annotations.shift_remove(LAST_APPLIED);
+        }
+    }
+    config.sort_all_objects();
+    object["metadata"]["annotations"][LAST_APPLIED] = format!("{config}\n").into();
 }
 
 impl What {

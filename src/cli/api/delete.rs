@@ -15,7 +15,7 @@ use super::failure::{Failures, when};
 use super::print::Output;
 use super::resource::{Catalog, Object};
 use super::select::{ChoiceArg, Source};
-use super::{ClusterArg, DryRunArg, http};
+use super::{ClusterArg, DryRunArg, http, raw};
 
 /// Objects looked at at a time while waiting for them to go.
 const AT_ONCE: usize = 16;
@@ -27,7 +27,7 @@ pub struct Args {
     #[command(flatten)]
     pub(super) cluster: ClusterArg,
     /// What to delete: a resource and names, or RESOURCE/NAME
-    #[arg(required_unless_present = "filename", value_name = "RESOURCE [NAME]")]
+    #[arg(required_unless_present_any = ["filename", "raw"], value_name = "RESOURCE [NAME]")]
     words: Vec<String>,
     #[command(flatten)]
     choice: ChoiceArg,
@@ -49,6 +49,9 @@ pub struct Args {
     /// No word of what is not there
     #[arg(long)]
     ignore_not_found: bool,
+    /// Ask first
+    #[arg(short, long)]
+    interactive: bool,
     /// Wait until they are gone
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
         default_missing_value = "true", require_equals = true)]
@@ -56,6 +59,9 @@ pub struct Args {
     /// How long to wait: 30s, 5m; 0 is for ever
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_patience)]
     timeout: Patience,
+    /// A path of the API to delete, answered as it comes
+    #[arg(long, value_name = "PATH")]
+    raw: Option<String>,
     #[command(flatten)]
     dry_run: DryRunArg,
     /// name: only what was deleted
@@ -64,13 +70,24 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Cascade {
+pub enum Cascade {
     /// It goes afterwards
     Background,
     /// It goes first
     Foreground,
     /// It stays
     Orphan,
+}
+
+impl Cascade {
+    /// The API's word.
+    pub fn policy(self) -> &'static str {
+        match self {
+            Cascade::Background => "Background",
+            Cascade::Foreground => "Foreground",
+            Cascade::Orphan => "Orphan",
+        }
+    }
 }
 
 impl Args {
@@ -93,6 +110,16 @@ impl Args {
 /// All that can be deleted is, even if some cannot: 1 then.
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let options = options(args)?;
+    if let Some(path) = &args.raw {
+        raw::check(path, args.output.as_ref())?;
+        return raw::send(
+            client,
+            http::Method::DELETE,
+            path,
+            args.choice.files.read_raw()?,
+        )
+        .await;
+    }
     if args.all && args.choice.selector.is_given() {
         bail!("setting 'all' parameter but found a non empty selector. ");
     }
@@ -101,6 +128,10 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let doomed = doomed(client, args, &catalog, &mut failures).await?;
     if args.ignore_not_found {
         failures.forgive(http::is_not_found);
+    }
+    if args.interactive && !doomed.is_empty() && !is_agreed(&doomed)? {
+        println!("deletion is cancelled");
+        return Ok(ExitCode::SUCCESS);
     }
     if doomed.is_empty() && failures.are_none() && !args.ignore_not_found {
         println!("No resources found");
@@ -139,14 +170,23 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn is_agreed(doomed: &[(Object, Option<String>)]) -> anyhow::Result<bool> {
+    println!(
+        "You are about to delete the following {} resource(s):",
+        doomed.len()
+    );
+    for (object, _) in doomed {
+        println!("{}", object.slashed());
+    }
+    print!("Do you want to continue? (y/n): ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(answer.trim().eq_ignore_ascii_case("y"))
+}
+
 fn options(args: &Args) -> anyhow::Result<Value> {
-    let propagation = match args.cascade {
-        Cascade::Background => "Background",
-        Cascade::Foreground => "Foreground",
-        Cascade::Orphan => "Orphan",
-    };
     let mut options = json!({
-        "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation,
+        "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": args.cascade.policy(),
     });
     if let Some(seconds) = args.grace_seconds()? {
         options["gracePeriodSeconds"] = seconds.into();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use futures::future::join_all;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Client;
@@ -17,7 +18,7 @@ use super::failure::Failures;
 use super::http::{self, Refusal};
 use super::nodes::{chosen, cordon};
 use super::resource::{Catalog, Object, escape};
-use super::select::taken_apart;
+use super::select::{ChunkArg, taken_apart};
 use super::{ClusterArg, DryRunArg};
 
 /// Between two tries where a disruption budget allows none.
@@ -54,6 +55,11 @@ pub struct Args {
     /// How long to wait: 30s, 5m; 0 is for ever
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_patience)]
     timeout: Patience,
+    /// Do not wait for pods that were deleted so many seconds ago; 0 waits for all
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    skip_wait_for_delete_timeout: i64,
+    #[command(flatten)]
+    chunks: ChunkArg,
     #[command(flatten)]
     dry_run: DryRunArg,
 }
@@ -124,7 +130,8 @@ async fn drain(
     if let Some(selector) = &args.pod_selector {
         url += &format!("&labelSelector={}", escape(selector));
     }
-    let found = taken_apart(&pods, http::get(client, &url).await?);
+    let list = http::list(client, &url, http::JSON, args.chunks.chunk_size).await?;
+    let found = taken_apart(&pods, list);
     let going = sorted_out(args, found, failures)?;
     let deadline = args.timeout.deadline_or_never();
     let leaving = going
@@ -149,6 +156,7 @@ fn sorted_out(
         let pod: Pod = serde_json::from_value(object.value.clone())?;
         let name = full_name(&object);
         match fate(args, &pod) {
+            Fate::Goes | Fate::GoesWithWarning(_) if is_long_deleted(args, &pod) => {}
             Fate::Goes => going.push(object),
             Fate::Stays => {}
             Fate::GoesWithWarning(why) => {
@@ -228,6 +236,13 @@ fn fate(args: &Args, pod: &Pod) -> Fate {
         (None, true) => Fate::GoesWithWarning("deleting Pods that declare no controller"),
         (None, false) => Fate::Forbids("Pods that declare no controller (use --force to override)"),
     }
+}
+
+fn is_long_deleted(args: &Args, pod: &Pod) -> bool {
+    let deleted = pod.metadata.deletion_timestamp.as_ref();
+    let seconds = deleted.map(|time| Timestamp::now().duration_since(time.0).as_secs());
+    let bound = args.skip_wait_for_delete_timeout;
+    bound > 0 && seconds.is_some_and(|seconds| seconds > bound)
 }
 
 /// Until it is gone.

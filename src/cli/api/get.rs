@@ -10,16 +10,16 @@ use super::failure::Failures;
 use super::print::jsonpath::Template;
 use super::print::table::{Extras, Printer, Table};
 use super::print::{Output, Structured, list_of};
-use super::resource::{Catalog, Object};
-use super::select::{ChoiceArg, Source};
-use super::{ClusterArg, http, sort, watch};
+use super::resource::{Catalog, Object, own_name};
+use super::select::{ChoiceArg, ChunkArg, Source};
+use super::{ClusterArg, http, raw, sort, watch};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     pub(super) cluster: ClusterArg,
     /// What to list, such as pods or pods,nodes or all; then names, if any; or RESOURCE/NAME
-    #[arg(required_unless_present = "filename", value_name = "RESOURCE [NAME]")]
+    #[arg(required_unless_present_any = ["filename", "raw"], value_name = "RESOURCE [NAME]")]
     words: Vec<String>,
     #[command(flatten)]
     pub(super) choice: ChoiceArg,
@@ -44,6 +44,21 @@ pub struct Args {
     /// Show who owns which field, in JSON and YAML
     #[arg(long)]
     show_managed_fields: bool,
+    /// Each name with its kind: pod/web
+    #[arg(long)]
+    pub(super) show_kind: bool,
+    /// Let the server say what columns there are; without, name and age
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
+        default_missing_value = "true", require_equals = true)]
+    pub(super) server_print: bool,
+    /// A part of the object: status, scale
+    #[arg(long, value_name = "PART")]
+    subresource: Option<String>,
+    /// A path of the API, answered as it comes
+    #[arg(long, value_name = "PATH")]
+    raw: Option<String>,
+    #[command(flatten)]
+    chunks: ChunkArg,
     /// Go on with what changes
     #[arg(short, long)]
     watch: bool,
@@ -72,8 +87,16 @@ impl Args {
 }
 
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(path) = &args.raw {
+        return raw(client, args, path).await;
+    }
     let catalog = Catalog::discover(client).await?;
-    let sources = args.choice.of(&args.words, true).sources(&catalog)?;
+    let mut sources = args.choice.of(&args.words, true).sources(&catalog)?;
+    if let Some(part) = &args.subresource {
+        sources
+            .iter_mut()
+            .try_for_each(|source| source.part(part))?;
+    }
     if args.watches() {
         return match &sources[..] {
             [one] => watch::run(client, args, one).await,
@@ -85,6 +108,20 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
         Some(output) => print_objects(client, args, output, &sources).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn raw(client: &Client, args: &Args, path: &str) -> anyhow::Result<ExitCode> {
+    if !args.words.is_empty() {
+        bail!("arguments may not be passed when --raw is specified");
+    }
+    if args.watches() || args.choice.selector.is_given() {
+        bail!(
+            "--raw may not be specified with other flags that filter the server request or alter \
+             the output"
+        );
+    }
+    raw::check(path, args.output.as_ref())?;
+    raw::send(client, http::Method::GET, path, Vec::new()).await
 }
 
 async fn print_tables(client: &Client, args: &Args, sources: &[Source]) -> anyhow::Result<()> {
@@ -103,7 +140,7 @@ async fn print_tables(client: &Client, args: &Args, sources: &[Source]) -> anyho
     let mut rest = tables.into_iter().peekable();
     while let Some((source, table)) = rest.next() {
         let resource = source.resource();
-        let prefix = several.then(|| resource.slashed(""));
+        let prefix = (several || args.show_kind).then(|| resource.slashed(""));
         let with_namespace = args.choice.scope.all_namespaces && resource.namespaced;
         let mut printer = Printer::new(args.extras(), with_namespace, prefix);
         printer.add(table, "");
@@ -135,23 +172,18 @@ async fn print_tables(client: &Client, args: &Args, sources: &[Source]) -> anyho
 }
 
 async fn table(client: &Client, args: &Args, source: &Source) -> anyhow::Result<Table> {
-    let url = source.url();
-    let url = match &args.sort_by {
+    let (accept, parameter) = match (args.server_print, &args.sort_by) {
         // Sorted by fields that no column has.
-        Some(_) => format!("{url}{}includeObject=Object", join(url)),
-        None => url.to_owned(),
+        (true, Some(_)) => (http::TABLE, "includeObject=Object"),
+        (true, None) => (http::TABLE, ""),
+        (false, _) => (http::JSON, ""),
     };
-    let answer = http::get_as(client, &url, http::TABLE).await?;
-    let mut table: Table = serde_json::from_value(answer)?;
+    let at_a_time = args.chunks.chunk_size;
+    let mut table = Table::of(source.answer(client, accept, parameter, at_a_time).await?)?;
     if let Some(path) = &args.sort_by {
         sort::by(path, &mut table.rows, |row| &row.object)?;
     }
     Ok(table)
-}
-
-/// What comes between a URL and one more parameter.
-pub(super) fn join(url: &str) -> char {
-    if url.contains('?') { '&' } else { '?' }
 }
 
 /// Who said so does not want to hear of what is not there.
@@ -173,7 +205,7 @@ async fn print_objects(
     for source in sources {
         objects.extend(
             failures
-                .keep(source.fetch(client).await)
+                .keep(source.fetch_by(client, args.chunks.chunk_size).await)
                 .into_iter()
                 .flatten(),
         );
@@ -193,7 +225,7 @@ async fn print_objects(
         }
         Output::Name | Output::Wide => {
             for object in &objects {
-                println!("{}", object.slashed());
+                println!("{}", own_name(&object.value));
             }
         }
     }

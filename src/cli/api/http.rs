@@ -4,7 +4,8 @@ use std::fmt;
 
 use anyhow::Context;
 use futures::AsyncBufRead;
-use http::{Method, Request, header};
+pub use http::Method;
+use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
@@ -14,6 +15,7 @@ use serde_json::Value;
 pub const JSON: &str = "application/json";
 pub const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 pub const MERGE_PATCH: &str = "application/merge-patch+json";
+pub const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
 pub const JSON_PATCH: &str = "application/json-patch+json";
 pub const APPLY_PATCH: &str = "application/apply-patch+yaml";
 
@@ -42,6 +44,11 @@ pub fn is_not_found(error: &anyhow::Error) -> bool {
     refusal.is_some_and(|refusal| refusal.0.code == 404)
 }
 
+fn is_gone(error: &anyhow::Error) -> bool {
+    let refusal = error.downcast_ref::<Refusal>();
+    refusal.is_some_and(|refusal| refusal.0.code == 410)
+}
+
 pub async fn get(client: &Client, path: &str) -> anyhow::Result<Value> {
     get_as(client, path, JSON).await
 }
@@ -51,8 +58,79 @@ pub async fn get_as(client: &Client, path: &str, accept: &str) -> anyhow::Result
     answer(client, request.body(Body::empty())?).await
 }
 
+/// A list, asked for by so many objects at a time; 0 is all at once.
+pub async fn list(
+    client: &Client,
+    url: &str,
+    accept: &str,
+    at_a_time: i64,
+) -> anyhow::Result<Value> {
+    if at_a_time == 0 {
+        return get_as(client, url, accept).await;
+    }
+    let limited = format!("{url}{}limit={at_a_time}", join(url));
+    let mut list = get_as(client, &limited, accept).await?;
+    while let Some(token) = list["metadata"]["continue"]
+        .as_str()
+        .filter(|token| !token.is_empty())
+    {
+        let next = format!("{limited}&continue={}", super::resource::escape(token));
+        let mut more = match get_as(client, &next, accept).await {
+            // It took too long: what is left is of the past.
+            Err(error) if is_gone(&error) => return get_as(client, url, accept).await,
+            more => more?,
+        };
+        for key in ["items", "rows"] {
+            if let (Some(all), Value::Array(some)) = (list[key].as_array_mut(), more[key].take()) {
+                all.extend(some);
+            }
+        }
+        list["metadata"] = more["metadata"].take();
+    }
+    Ok(list)
+}
+
+/// What comes between a URL and one more parameter.
+pub fn join(url: &str) -> char {
+    if url.contains('?') { '&' } else { '?' }
+}
+
+/// The answer of a success, unread.
+pub async fn send(
+    client: &Client,
+    method: Method,
+    path: &str,
+    body: Vec<u8>,
+) -> anyhow::Result<http::Response<Body>> {
+    let request = Request::builder().method(method).uri(path);
+    let request = request
+        .header(header::CONTENT_TYPE, JSON)
+        .body(Body::from(body))?;
+    let response = client.send(request).await.map_err(explain)?;
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let (head, body) = response.into_parts();
+    let bytes = body
+        .collect()
+        .await
+        .context("the answer broke off")?
+        .to_bytes();
+    let mut status: Status = serde_json::from_slice(&bytes).unwrap_or_default();
+    status.code = head.status.as_u16();
+    if status.reason.is_empty() && head.status == StatusCode::NOT_FOUND {
+        status.reason = "NotFound".to_owned();
+        status.message = "the server could not find the requested resource".to_owned();
+    }
+    Err(Refusal(status).into())
+}
+
 pub async fn post(client: &Client, path: &str, body: &Value) -> anyhow::Result<Value> {
     write(client, Method::POST, path, JSON, body).await
+}
+
+pub async fn put(client: &Client, path: &str, body: &Value) -> anyhow::Result<Value> {
+    write(client, Method::PUT, path, JSON, body).await
 }
 
 pub async fn patch(client: &Client, path: &str, kind: &str, body: &Value) -> anyhow::Result<Value> {

@@ -8,9 +8,10 @@ use kube::Client;
 use serde_json::{Value, json};
 
 use super::failure::Failures;
+use super::manifest::Manifest;
 use super::print::SayArg;
-use super::resource::{Catalog, Object};
-use super::select::ChoiceArg;
+use super::resource::{Catalog, Object, escape};
+use super::select::{ChoiceArg, Source};
 use super::{ClusterArg, DryRunArg, http};
 
 /// Anybody may overwrite why something was changed last.
@@ -31,6 +32,15 @@ pub struct Args {
     /// Change what is set already
     #[arg(long)]
     overwrite: bool,
+    /// Only if the object has this version now
+    #[arg(long, value_name = "VERSION")]
+    resource_version: Option<String>,
+    /// As whom to own what is set
+    #[arg(long, value_name = "NAME")]
+    field_manager: Option<String>,
+    /// Change what the file says, and nothing on the server
+    #[arg(long)]
+    local: bool,
     /// Print them
     #[arg(long)]
     list: bool,
@@ -87,10 +97,35 @@ pub async fn run(client: &Client, args: &Args, what: What) -> anyhow::Result<Exi
     if changes.is_empty() && !args.list {
         bail!("at least one {} update is required", what.singular());
     }
+    if args.local && !words.is_empty() {
+        bail!(
+            "can only use local files by -f pod.yaml or --filename=pod.json when --local=true is \
+             set"
+        );
+    }
+    if args.local && !args.choice.files.is_given() {
+        bail!("one or more files must be specified as -f pod.yaml or --filename=pod.json");
+    }
     let catalog = Catalog::discover(client).await?;
     let choice = args.choice.of(&words, args.all);
     let mut failures = Failures::default();
-    let objects = choice.objects(client, &catalog, &mut failures).await?;
+    let sources = choice.sources(&catalog)?;
+    if args.resource_version.is_some() && !matches!(sources[..], [Source::One { .. }]) {
+        bail!("--resource-version may only be used with a single resource");
+    }
+    let mut objects = Vec::new();
+    if args.local {
+        objects = local(args, &catalog)?;
+    } else {
+        for source in sources {
+            objects.extend(
+                failures
+                    .keep(source.fetch(client).await)
+                    .into_iter()
+                    .flatten(),
+            );
+        }
+    }
     let mut voice = args.say.voice();
     for object in &objects {
         if args.list {
@@ -108,6 +143,16 @@ pub async fn run(client: &Client, args: &Args, what: What) -> anyhow::Result<Exi
     }
     failures.into_result()?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn local(args: &Args, catalog: &Catalog) -> anyhow::Result<Vec<Object>> {
+    let manifests = args.choice.files.read()?.into_iter();
+    let object = |manifest: Manifest| {
+        let value = manifest.object.clone();
+        let resource = manifest.resolve(catalog, None)?.resource;
+        Ok(Object { resource, value })
+    };
+    manifests.map(object).collect()
 }
 
 /// The words that name objects, and the changes after them.
@@ -180,13 +225,17 @@ async fn change(
             println!("{} {key:?} not found.", what.singular());
         }
     }
-    let patch = json!({"metadata": {what.field(): changes}});
-    if args.dry_run.is_client() {
+    let mut patch = json!({"metadata": {what.field(): changes}});
+    if args.dry_run.is_client() || args.local {
         let mut changed = object.value.clone();
         json_patch::merge(&mut changed, &patch);
         return Ok(changed);
     }
-    let (manager, dry_run) = (what.manager(), args.dry_run.parameter());
+    if let Some(version) = &args.resource_version {
+        patch["metadata"]["resourceVersion"] = version.as_str().into();
+    }
+    let manager = escape(args.field_manager.as_deref().unwrap_or(what.manager()));
+    let dry_run = args.dry_run.parameter();
     let url = format!("{}?fieldManager={manager}{dry_run}", object.path());
     http::patch(client, &url, http::MERGE_PATCH, &patch).await
 }

@@ -1,17 +1,22 @@
 //! Objects from files, as kubectl reads them.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Context, anyhow, bail};
 use serde_json::Value;
+use serde_saphyr::Error;
 
 use super::print::name_of;
 use super::resource::{Catalog, Resource};
+use crate::server::LabelSelector;
 
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
+/// Of each document, node and event of the parser: what a machine's memory holds. Aliases, by which a small file
+/// becomes a large one, have the library's own bounds.
+const MOST_PARTS: usize = 100_000_000;
 
 #[derive(Debug, Default, clap::Args)]
 pub struct FileArg {
@@ -67,6 +72,28 @@ impl FileArg {
         Ok(manifests)
     }
 
+    /// What `--raw` sends; nothing without a file.
+    pub fn read_raw(&self) -> anyhow::Result<Vec<u8>> {
+        if self.recursive {
+            bail!("--raw and --recursive are mutually exclusive");
+        }
+        let mut bytes = Vec::new();
+        match &self.filename[..] {
+            [] => {}
+            [file] if file.as_os_str() == "-" => {
+                io::stdin()
+                    .read_to_end(&mut bytes)
+                    .context("cannot read STDIN")?;
+            }
+            [file] => {
+                bytes =
+                    fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+            }
+            _ => bail!("--raw can only use a single local file or stdin"),
+        }
+        Ok(bytes)
+    }
+
     fn files(&self, path: &Path) -> anyhow::Result<Vec<PathBuf>> {
         if path.as_os_str() == "-" || path.is_file() {
             return Ok(vec![path.to_owned()]);
@@ -103,6 +130,22 @@ impl FileArg {
         }
         Ok(files)
     }
+}
+
+/// Those whose labels a selector matches; without one, all.
+pub fn selected(
+    manifests: Vec<Manifest>,
+    selector: Option<&String>,
+) -> anyhow::Result<Vec<Manifest>> {
+    let Some(selector) = selector else {
+        return Ok(manifests);
+    };
+    let selector = LabelSelector::parse(selector).map_err(|why| anyhow!("{why}"))?;
+    let is_selected = |manifest: &Manifest| {
+        let labels = &manifest.object["metadata"]["labels"];
+        selector.matches(|key| labels[key].as_str())
+    };
+    Ok(manifests.into_iter().filter(is_selected).collect())
 }
 
 fn is_manifest(file: &Path) -> bool {
@@ -169,7 +212,7 @@ fn parse(text: &str) -> anyhow::Result<Vec<Value>> {
         true => serde_json::Deserializer::from_str(text)
             .into_iter()
             .collect::<Result<_, _>>()?,
-        false => serde_saphyr::from_multiple(text)?,
+        false => from_yaml(text)?,
     };
     let mut objects = Vec::new();
     for mut document in documents {
@@ -199,6 +242,27 @@ fn parse(text: &str) -> anyhow::Result<Vec<Value>> {
         }
     }
     Ok(objects)
+}
+
+fn from_yaml(text: &str) -> anyhow::Result<Vec<Value>> {
+    let bounds = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_documents: MOST_PARTS,
+            max_nodes: MOST_PARTS,
+            max_events: MOST_PARTS,
+        },
+    };
+    serde_saphyr::from_multiple_with_options(text, bounds).map_err(|error| {
+        match error.without_snippet() {
+            Error::DuplicateMappingKey {
+                key: Some(key),
+                location,
+            } => {
+                anyhow!("line {}: key {key:?} already set in map", location.line())
+            }
+            other => anyhow!("{other}"),
+        }
+    })
 }
 
 #[cfg(test)]
@@ -231,5 +295,32 @@ mod tests {
         assert!(error.contains("apiVersion"), "{error}");
         let error = refused("apiVersion: v1\nkind: Pod").expect("no name");
         assert!(error.contains("metadata.name"), "{error}");
+    }
+
+    #[test]
+    fn a_file_of_many_objects_is_read_and_a_small_one_that_unfolds_is_not() {
+        let one = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {a: b}, annotations: {c: d}}\n";
+        assert_eq!(names(&one.repeat(20_000)).len(), 20_000);
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..10 {
+            let below = vec![format!("*a{}", level - 1); 10].join(", ");
+            bomb += &format!("a{level}: &a{level} [{below}]\n");
+        }
+        let error = parse(&bomb).expect_err("too large").to_string();
+        assert!(
+            error.contains("budget breached: RecordedAnchorEvents"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line() {
+        let error = |text: &str| parse(text).expect_err(text).to_string();
+        let twice = "kind: Pod\n---\nkind: Pod\nmetadata:\n  name: a\n  name: b\n";
+        assert_eq!(error(twice), "line 6: key \"name\" already set in map");
+        assert_eq!(
+            error("kind: [a\n"),
+            "unclosed bracket '[' at line 1, column 7"
+        );
     }
 }

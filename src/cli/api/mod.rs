@@ -14,13 +14,18 @@ mod exec;
 mod failure;
 mod follow;
 mod get;
+mod going;
 mod http;
 mod label;
 mod logs;
 mod manifest;
 mod nodes;
+mod patch;
 mod port_forward;
 mod print;
+mod prune;
+mod raw;
+mod replace;
 mod resource;
 mod rollout;
 mod run;
@@ -29,6 +34,7 @@ mod select;
 mod session;
 mod sort;
 mod target;
+mod validate;
 mod wait;
 mod watch;
 
@@ -43,7 +49,9 @@ pub use get::Args as GetArgs;
 pub use label::Args as LabelArgs;
 pub use logs::Args as LogsArgs;
 pub use nodes::Args as CordonArgs;
+pub use patch::Args as PatchArgs;
 pub use port_forward::Args as PortForwardArgs;
+pub use replace::Args as ReplaceArgs;
 pub use rollout::Args as RolloutArgs;
 pub use run::Args as RunArgs;
 pub use scale::Args as ScaleArgs;
@@ -87,14 +95,15 @@ struct NamespaceArg {
     namespace: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum DryRun {
+    #[default]
     None,
     Client,
     Server,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 struct DryRunArg {
     /// Change nothing: say what would be sent (client), or let the server say what it would do
     #[arg(long, value_enum, default_value = "none", num_args = 0..=1,
@@ -176,6 +185,18 @@ pub fn create(args: &CreateArgs) -> anyhow::Result<ExitCode> {
 pub fn apply(args: &ApplyArgs) -> anyhow::Result<ExitCode> {
     with_client(&args.cluster, async |client| {
         apply::run(&client, args).await
+    })
+}
+
+pub fn patch(args: &PatchArgs) -> anyhow::Result<ExitCode> {
+    with_client(&args.cluster, async |client| {
+        patch::run(&client, args).await
+    })
+}
+
+pub fn replace(args: &ReplaceArgs) -> anyhow::Result<ExitCode> {
+    with_client(&args.cluster, async |client| {
+        replace::run(&client, args).await
     })
 }
 

@@ -46,6 +46,17 @@ impl Object {
     }
 }
 
+/// `scale.autoscaling/web`, by what it says itself.
+pub fn own_name(object: &Value) -> String {
+    let text = |key: &str| object[key].as_str().unwrap_or_default();
+    let kind = text("kind").to_lowercase();
+    let name = super::print::name_of(object);
+    match text("apiVersion").split_once('/') {
+        Some((group, _)) => format!("{kind}.{group}/{name}"),
+        None => format!("{kind}/{name}"),
+    }
+}
+
 impl Resource {
     fn of(group_version: &str, entry: &Value) -> Resource {
         let text = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();

@@ -1,16 +1,22 @@
 //! `podnet scale`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::bail;
 use kube::Client;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
+use super::duration::{Patience, parse_patience};
 use super::failure::Failures;
 use super::print::SayArg;
 use super::resource::{Catalog, Object};
 use super::select::ChoiceArg;
 use super::{ClusterArg, DryRunArg, http};
+
+/// Between two looks at how many there are.
+const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -30,6 +36,12 @@ pub struct Args {
     /// Only if it has so many now
     #[arg(long, value_name = "COUNT")]
     current_replicas: Option<i64>,
+    /// Only if it has this version now
+    #[arg(long, value_name = "VERSION")]
+    resource_version: Option<String>,
+    /// How long to wait until it has so many pods: 30s, 5m; 0 is not to wait
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_patience)]
+    timeout: Patience,
     #[command(flatten)]
     dry_run: DryRunArg,
     #[command(flatten)]
@@ -59,22 +71,52 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
 async fn scale(client: &Client, args: &Args, object: &Object) -> anyhow::Result<()> {
     let url = format!("{}/scale", object.path());
     let mut patch = json!({"spec": {"replicas": args.replicas}});
-    if let Some(wanted) = args.current_replicas {
+    if args.current_replicas.is_some() || args.resource_version.is_some() {
         let scale = http::get(client, &url).await?;
-        let now = scale["spec"]["replicas"].as_i64().unwrap_or(0);
-        if now != wanted {
-            bail!("Expected replicas to be {wanted}, was {now}");
-        }
+        check(args, &scale)?;
         // It is this one that is changed, or none.
         patch["metadata"] = json!({"resourceVersion": scale["metadata"]["resourceVersion"]});
     }
     if args.dry_run.is_client() {
         return Ok(());
     }
-    let url = format!(
+    let changing = format!(
         "{url}?fieldManager=kubectl-scale{}",
         args.dry_run.parameter()
     );
-    let _: Value = http::patch(client, &url, http::MERGE_PATCH, &patch).await?;
+    let _: Value = http::patch(client, &changing, http::MERGE_PATCH, &patch).await?;
+    if !args.timeout.is_none() && !args.dry_run.is_any() {
+        until_scaled(client, args, &url).await?;
+    }
     Ok(())
+}
+
+fn check(args: &Args, scale: &Value) -> anyhow::Result<()> {
+    let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
+    let version = scale["metadata"]["resourceVersion"]
+        .as_str()
+        .unwrap_or_default();
+    match (args.current_replicas, args.resource_version.as_deref()) {
+        (Some(wanted), _) if wanted != replicas => {
+            bail!("Expected replicas to be {wanted}, was {replicas}")
+        }
+        (_, Some(wanted)) if wanted != version => {
+            bail!("Expected resource version to be {wanted}, was {version}")
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn until_scaled(client: &Client, args: &Args, url: &str) -> anyhow::Result<()> {
+    let deadline = args.timeout.deadline();
+    loop {
+        let scale = http::get(client, url).await?;
+        if scale["status"]["replicas"].as_i64().unwrap_or(0) == i64::from(args.replicas) {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            bail!("timed out waiting for the condition");
+        }
+        sleep(PAUSE).await;
+    }
 }

@@ -63,6 +63,14 @@ impl SelectorArg {
     }
 }
 
+/// How much of a list is asked for at a time.
+#[derive(Debug, clap::Args)]
+pub struct ChunkArg {
+    /// Ask for so many objects at a time; 0 is all at once
+    #[arg(long, value_name = "COUNT", default_value_t = 500)]
+    pub chunk_size: i64,
+}
+
 /// What chooses objects beside the words that name them.
 #[derive(Debug, Default, clap::Args)]
 pub struct ChoiceArg {
@@ -188,6 +196,20 @@ impl Source {
         }
     }
 
+    /// A part of an object in place of the object: `status`, `scale`.
+    ///
+    /// # Errors
+    /// It is a list, which has no parts.
+    pub fn part(&mut self, name: &str) -> anyhow::Result<()> {
+        match self {
+            Source::List { .. } => {
+                bail!("subresource cannot be used when bulk resources are specified")
+            }
+            Source::One { path, .. } => *path += &format!("/{}", escape(name)),
+        }
+        Ok(())
+    }
+
     pub fn url(&self) -> &str {
         match self {
             Source::List { url, .. } => url,
@@ -195,8 +217,31 @@ impl Source {
         }
     }
 
+    /// The object or the list, as `accept` and one more parameter ask for it.
+    pub async fn answer(
+        &self,
+        client: &Client,
+        accept: &str,
+        parameter: &str,
+        at_a_time: i64,
+    ) -> anyhow::Result<Value> {
+        let url = match parameter {
+            "" => self.url().to_owned(),
+            more => format!("{}{}{more}", self.url(), http::join(self.url())),
+        };
+        match self {
+            Source::List { .. } => http::list(client, &url, accept, at_a_time).await,
+            Source::One { .. } => http::get_as(client, &url, accept).await,
+        }
+    }
+
     pub async fn fetch(&self, client: &Client) -> anyhow::Result<Vec<Object>> {
-        let answer = http::get(client, self.url()).await?;
+        self.fetch_by(client, 0).await
+    }
+
+    /// By so many objects at a time; 0 is all at once.
+    pub async fn fetch_by(&self, client: &Client, at_a_time: i64) -> anyhow::Result<Vec<Object>> {
+        let answer = self.answer(client, http::JSON, "", at_a_time).await?;
         let resource = self.resource();
         Ok(match self {
             Source::List { .. } => taken_apart(resource, answer),

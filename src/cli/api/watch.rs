@@ -9,8 +9,8 @@ use kube::Client;
 use kube::core::Status;
 use serde_json::Value;
 
-use super::get::{Args, join, text};
-use super::http::{self, Refusal};
+use super::get::{Args, text};
+use super::http::{self, Refusal, join};
 use super::print::table::{Printer, Table};
 use super::print::{Output, Structured};
 use super::resource::{Object, Resource};
@@ -25,7 +25,7 @@ pub struct Event {
 
 /// What is there, then what changes, until the server ends it.
 pub async fn run(client: &Client, args: &Args, source: &Source) -> anyhow::Result<ExitCode> {
-    let as_table = matches!(args.output, None | Some(Output::Wide));
+    let as_table = matches!(args.output, None | Some(Output::Wide)) && args.server_print;
     let accept = if as_table { http::TABLE } else { http::JSON };
     let resource = source.resource();
     let mut screen = Screen::new(args, resource);
@@ -101,10 +101,11 @@ struct Screen<'a> {
 impl<'a> Screen<'a> {
     fn new(args: &'a Args, resource: &Rc<Resource>) -> Screen<'a> {
         let with_namespace = args.choice.scope.all_namespaces && resource.namespaced;
+        let prefix = args.show_kind.then(|| resource.slashed(""));
         Screen {
             args,
             resource: Rc::clone(resource),
-            printer: Printer::new(args.extras(), with_namespace, None),
+            printer: Printer::new(args.extras(), with_namespace, prefix),
             printed: 0,
         }
     }
@@ -114,7 +115,8 @@ impl<'a> Screen<'a> {
             kind: "ADDED".to_owned(),
             object,
         };
-        if now["kind"] == "Table" || !is_list {
+        let as_table = matches!(self.args.output, None | Some(Output::Wide));
+        if as_table || !is_list {
             return self.show(added(now));
         }
         for object in taken_apart(&self.resource, now) {
@@ -127,8 +129,7 @@ impl<'a> Screen<'a> {
         let Event { kind, object } = event;
         let text = match &self.args.output {
             None | Some(Output::Wide) => {
-                let table: Table = serde_json::from_value(object)?;
-                self.printer.add(table, &kind);
+                self.printer.add(Table::of(object)?, &kind);
                 self.printer.flush()
             }
             Some(Output::Name) => {

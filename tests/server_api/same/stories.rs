@@ -80,6 +80,10 @@ async fn objects_come_and_go() {
         "metadata": {"name": "x", "namespace": "elsewhere"}});
     let files = [
         ("LIST.json", list),
+        (
+            "RAW.json",
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "raw"}}),
+        ),
         ("MISSPELT.json", misspelt),
         ("INVALID.json", nameless),
         ("ELSEWHERE.json", elsewhere),
@@ -101,10 +105,20 @@ async fn objects_come_and_go() {
         "get cm -n shop more -o jsonpath={.data}",
         "create deployment app --image=pause:1 --replicas=0 --port=80",
         "get deployment app -o jsonpath={.spec.replicas}{.spec.template.spec.containers}",
+        "create --raw /api/v1/namespaces -f RAW.json -o yaml",
+        "create --raw /api/v1/namespaces -f RAW.json -f LIST.json",
+        "create --raw /api/v1/namespaces -f RAW.json -R",
+        "create --raw namespaces -f RAW.json",
+        "create --raw /api/v1/namespaces -f LIST.json",
+        "create --raw /api/v1/namespaces/shop/configmaps -f RAW.json -o name",
+        "delete --raw /api/v1/namespaces/shop/configmaps/nobody",
+        "delete --raw /api/v1/namespaces/shop/configmaps/more -o name",
+        "get --raw /api/v1/namespaces/shop/configmaps/nobody",
         "delete pod nobody",
         "delete pod nobody --ignore-not-found",
         "delete pods",
         "delete pods web -l app=web",
+        "delete pod web --interactive",
         "delete pod web --dry-run=client",
         "delete pod web --dry-run=server",
         "delete pod/web configmap/settings --wait=false -o name",
@@ -148,6 +162,17 @@ async fn labels_and_annotations() {
         "label pod a dry=1 --dry-run=client",
         "label pod a dry=1 --dry-run=server",
         "label pod a x=1 x-",
+        "label pod a m=1 --field-manager=me",
+        "annotate pod a m=1 --field-manager=you",
+        "get pod a -o jsonpath={.metadata.managedFields[*].manager}",
+        "label pod a m-",
+        "annotate pod a m-",
+        "label -f A.json --local y=2",
+        "label -f A.json --local rel=2",
+        "label -f A.json --local y=2 -o jsonpath={.metadata.labels}",
+        "annotate -f A.json --local y=2 -o jsonpath={.metadata.annotations}",
+        "label pod a --local y=2",
+        "label --local y=2",
         "label pod a",
         "label pod nobody x=1",
         "label pods x=1",
@@ -200,6 +225,7 @@ async fn nodes_are_closed_opened_and_drained() {
         "drain node-1",
         "drain node-1 --force --grace-period=0 --dry-run=client",
         "drain node-1 --force --dry-run=server",
+        "drain node-1 --force --dry-run=client --chunk-size=1 --skip-wait-for-delete-timeout=1",
         "create -f DATA.json",
         "drain node-1 --force",
         "drain nowhere",
@@ -217,7 +243,9 @@ async fn workloads_are_scaled_rolled_out_and_back() {
         "scale deployment/web --replicas=2 --current-replicas=5",
         "scale deployment/web --replicas=2 --dry-run=server",
         "scale deployment nobody --replicas=2",
-        "scale --replicas=0 deployment/web",
+        "scale --replicas=2 deployment/web --timeout=20s",
+        "get deployment web -o jsonpath={.status.replicas}",
+        "scale --replicas=0 deployment/web --timeout=20s",
         "rollout restart deployment/web",
         "rollout status deployment/web --timeout=20s",
         "rollout history deployment/web",
@@ -288,6 +316,132 @@ async fn what_is_applied_follows_its_file() {
         "get cm settings -o jsonpath={.data}",
     ];
     tell(&files, &lines).await;
+}
+
+fn with_env(value: &str) -> Value {
+    let mut pod = pod("forced");
+    pod["spec"]["containers"][0]["env"] = json!([{"name": "A", "value": value}]);
+    pod
+}
+
+#[tokio::test]
+async fn what_is_applied_is_selected_pruned_and_forced() {
+    let config = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"x": name}}});
+    let mut wrong = config("wrong");
+    wrong["datum"] = json!({"a": "1"});
+    let files = [
+        (
+            "BOTH.json",
+            json!({"apiVersion": "v1", "kind": "List", "items": [config("a"), config("b")]}),
+        ),
+        ("ONE.json", config("a")),
+        ("WRONG.json", wrong),
+        ("BEFORE.json", with_env("1")),
+        ("AFTER.json", with_env("2")),
+    ];
+    let allowed = "--prune --all --prune-allowlist=core/v1/ConfigMap";
+    let lines = [
+        "create -f BOTH.json -l x=a",
+        "create -f BOTH.json -l x=c",
+        "create -f BOTH.json -l x=b --save-config --field-manager=me",
+        "get cm b -o jsonpath={.metadata.managedFields[*].manager}{.metadata.annotations}",
+        "delete cm a b",
+        "apply -f BOTH.json -l 'x in (a,b)'",
+        "apply -f BOTH.json -l x=c",
+        "apply -f ONE.json --overwrite --grace-period=3 --cascade=orphan --wait",
+        "apply -f ONE.json --prune",
+        "apply -f ONE.json --prune --all -l x=a",
+        "apply -f ONE.json --prune --all --server-side",
+        "apply -f ONE.json --prune --all --prune-allowlist=core/v1/Gizmo",
+        &format!("apply -f ONE.json {allowed} --dry-run=server"),
+        &format!("apply -f ONE.json {allowed}"),
+        "get cm -o name",
+        "create -f WRONG.json",
+        "create -f WRONG.json --validate=warn",
+        "delete cm wrong",
+        "create -f WRONG.json --validate=ignore",
+        "create -f WRONG.json --validate=maybe",
+        "delete cm wrong",
+        "apply -f WRONG.json --validate=warn",
+        "apply -f WRONG.json --validate=maybe",
+        "apply -f BEFORE.json",
+        "apply -f AFTER.json --force --grace-period=0 --timeout=20s",
+        "get pod forced -o jsonpath={.spec.containers[0].env}",
+        "apply -f AFTER.json",
+        "apply -f AFTER.json --force --server-side",
+        "apply -f AFTER.json --force --dry-run=server",
+        "apply -f ONE.json --subresource=status",
+    ];
+    tell(&files, &lines).await;
+}
+
+#[tokio::test]
+async fn objects_are_patched_and_replaced() {
+    let config = |data: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": data}});
+    let mut wrong = config("x");
+    wrong["datum"] = json!(1);
+    let both = json!({"apiVersion": "v1", "kind": "List", "items": [
+        config("3"), {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}}]});
+    let files = [
+        ("ONE.json", config("1")),
+        ("TWO.json", config("2")),
+        ("BOTH.json", both),
+        ("WRONG.json", wrong),
+        ("CHANGE.json", json!({"data": {"k": "changed"}})),
+    ];
+    let change = r#"-p {"data":{"k":"v"}}"#;
+    let data = "get cm a -o jsonpath={.data}{.metadata.managedFields[*].manager}";
+    let lines = [
+        "create -f ONE.json",
+        &format!("patch cm a {change}"),
+        &format!("patch cm a {change}"),
+        &format!("patch cm a nobody {change} --dry-run=server"),
+        "patch cm a --type=merge -p 'data: {k: yaml}' -o name",
+        r#"patch cm/a --type=json -p [{"op":"add","path":"/data/z","value":"1"}]"#,
+        "patch -f ONE.json --patch-file CHANGE.json --field-manager=me",
+        data,
+        "patch cm a",
+        "patch cm a -p {} --patch-file CHANGE.json",
+        "patch cm -p {}",
+        r#"patch cm a -p {"datum":1}"#,
+        "create deployment web --image=pause:1 --replicas=0",
+        r#"patch deploy web --subresource=scale --type=merge -p {"spec":{"replicas":1}}"#,
+        "replace -f TWO.json",
+        "replace -f ONE.json --dry-run=server",
+        "replace -f ONE.json --dry-run=client",
+        data,
+        "replace -f WRONG.json",
+        "replace -f BOTH.json",
+        "replace -f BOTH.json --force",
+        "get cm -o name",
+        "replace -f ONE.json --force --dry-run=server",
+        "replace -f ONE.json --grace-period=5",
+        "replace -f ONE.json --timeout=5s",
+        "replace -f ONE.json --subresource=status",
+        "replace -f ONE.json --save-config -o jsonpath={.metadata.annotations}",
+        "replace --raw /api/v1/namespaces/default/configmaps/b -f ONE.json",
+        "get cm b -o jsonpath={.data}",
+    ];
+    tell(&files, &lines).await;
+}
+
+#[tokio::test]
+async fn who_is_asked_first_may_say_yes() {
+    let Some((_lab, kubectl)) = place().await else {
+        return;
+    };
+    let answer = kubectl.file("answer", &json!(null));
+    std::fs::write(&answer, "y\n").unwrap();
+    let mut printed = Vec::new();
+    for tool in [Tool::Kubectl(&kubectl), Tool::Podnet(&kubectl)] {
+        tool.run("create configmap a").await;
+        let mut command = tool.command("delete -i configmap a nobody");
+        command.stdin(std::fs::File::open(&answer).unwrap());
+        let output = tokio::task::spawn_blocking(move || command.output());
+        printed.push(Printed::of(&output.await.unwrap().unwrap()));
+    }
+    assert!(printed[0].stdout.ends_with("configmap \"a\" deleted\n"));
+    assert_eq!(printed[0], printed[1]);
 }
 
 /// Who goes from one tool to the other finds no difference.

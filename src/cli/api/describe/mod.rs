@@ -27,7 +27,7 @@ use serde_json::Value;
 
 use super::failure::Failures;
 use super::resource::{Catalog, Object};
-use super::select::{ChoiceArg, Source, taken_apart};
+use super::select::{ChoiceArg, ChunkArg, Source, taken_apart};
 use super::{ClusterArg, http};
 use events::Events;
 use writer::Writer;
@@ -41,6 +41,8 @@ pub struct Args {
     words: Vec<String>,
     #[command(flatten)]
     choice: ChoiceArg,
+    #[command(flatten)]
+    chunks: ChunkArg,
     /// With what happened to it
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
         default_missing_value = "true", require_equals = true)]
@@ -80,7 +82,7 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let mut failures = Failures::default();
     let mut objects = Vec::new();
     for source in &sources {
-        match source.fetch(client).await {
+        match source.fetch_by(client, args.chunks.chunk_size).await {
             Ok(found) => objects.extend(found),
             Err(error) if http::is_not_found(&error) && sources.len() == 1 => {
                 return by_beginning(&scene, args, source, error).await;

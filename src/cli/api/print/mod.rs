@@ -68,9 +68,8 @@ pub struct SayArg {
 }
 
 impl SayArg {
-    /// Whether something else than a sentence is asked for.
-    pub fn is_given(&self) -> bool {
-        self.output.is_some()
+    pub fn output(&self) -> Option<&Output> {
+        self.output.as_ref()
     }
 
     /// A voice for one command.
@@ -94,7 +93,8 @@ impl Voice<'_> {
         self.say_as(&resource.slashed(name_of(object)), object, done)
     }
 
-    fn say_as(&mut self, name: &str, object: &Value, done: &str) -> anyhow::Result<()> {
+    /// As [`Voice::say`], of what is called `name`: `pod/web`.
+    pub fn say_as(&mut self, name: &str, object: &Value, done: &str) -> anyhow::Result<()> {
         match &self.arg.output {
             None | Some(Output::Wide) => println!("{name} {done}"),
             Some(Output::Name) => println!("{name}"),

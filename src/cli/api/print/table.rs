@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::super::duration::since;
 use super::tabs::Tabs;
 
 /// `meta.k8s.io/v1` Table, as far as it is printed.
@@ -13,6 +14,41 @@ pub struct Table {
     pub column_definitions: Option<Vec<Column>>,
     #[serde(default)]
     pub rows: Vec<Row>,
+}
+
+impl Table {
+    /// One that the server made, or of the names and ages of a list's objects, or of one object.
+    pub fn of(mut answer: Value) -> anyhow::Result<Table> {
+        if answer["kind"] == "Table" {
+            return Ok(serde_json::from_value(answer)?);
+        }
+        let objects = match answer.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => items,
+            _ => vec![answer],
+        };
+        let column = |name: &str, format: &str| Column {
+            name: name.to_owned(),
+            format: format.to_owned(),
+            priority: 0,
+        };
+        let row = |object: Value| {
+            let name = object["metadata"]["name"].clone();
+            Row {
+                cells: vec![name, age(&object).into()],
+                object,
+            }
+        };
+        Ok(Table {
+            column_definitions: Some(vec![column("Name", "name"), column("Age", "")]),
+            rows: objects.into_iter().map(row).collect(),
+        })
+    }
+}
+
+fn age(object: &Value) -> String {
+    let created = object["metadata"]["creationTimestamp"].as_str();
+    let created = created.and_then(|time| time.parse().ok());
+    created.map_or_else(|| "<unknown>".to_owned(), since)
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq)]

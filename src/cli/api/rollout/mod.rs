@@ -176,7 +176,7 @@ async fn one(
         } => return status::tell(client, object, *watch, *timeout, *revision).await,
         Verb::History { revision, say, .. } => {
             let history = history::of(client, catalog, object).await?;
-            return match (say.is_given(), voice) {
+            return match (say.output().is_some(), voice) {
                 (true, Some(voice)) => history.say(*revision, voice),
                 _ => history.tell(object, *revision),
             };
