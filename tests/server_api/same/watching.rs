@@ -62,12 +62,13 @@ async fn changes_are_printed_as_they_come() {
         ("get pods --watch", 3, 3),
         ("get pods -w -A --show-labels", 3, 3),
         ("get pods -w --output-watch-events", 3, 3),
+        ("get pods -w --server-print=false --show-kind", 3, 3),
         ("get pods -w -o jsonpath={.metadata.name}{\"\\n\"}", 2, 3),
     ] {
         let Some((_lab, kubectl)) = place().await else {
             return;
         };
-        for name in ["a", "b"] {
+        for name in ["a", "b-longer"] {
             let file = kubectl.file("pod.json", &pod(name));
             kubectl.ok(&["create", "-f", &file]).await;
         }
