@@ -186,7 +186,9 @@ async fn apply(
     );
     let after = http::patch(client, &url, http::APPLY_PATCH, &manifest.object).await;
     let after = match (after, &before) {
-        (Err(error), Some(live)) if args.force && is_unchangeable(&error) => {
+        (Err(error), Some(live))
+            if args.force && !args.dry_run.is_any() && is_unchangeable(&error) =>
+        {
             let old = Object {
                 resource: Rc::clone(&manifest.resource),
                 value: live.clone(),

@@ -444,6 +444,27 @@ async fn who_is_asked_first_may_say_yes() {
     assert_eq!(printed[0], printed[1]);
 }
 
+/// kubectl says it would be configured, without asking; podnet has asked.
+#[tokio::test]
+async fn a_forced_dry_run_deletes_nothing() {
+    let Some((_lab, kubectl)) = place().await else {
+        return;
+    };
+    let ours = Tool::Podnet(&kubectl);
+    let before = kubectl.file("before.json", &with_env("1"));
+    let after = kubectl.file("after.json", &with_env("2"));
+    let uid = "get pod forced -o jsonpath={.metadata.uid}";
+    ours.run(&format!("apply -f {before}")).await;
+    let made = ours.run(uid).await.stdout;
+    assert_ne!(made, "");
+    let refused = ours
+        .run(&format!("apply -f {after} --force --dry-run=client"))
+        .await;
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(refused.stderr.contains("pod updates may not change fields"));
+    assert_eq!(ours.run(uid).await.stdout, made);
+}
+
 /// Who goes from one tool to the other finds no difference.
 #[tokio::test]
 async fn either_tool_goes_on_where_the_other_stopped() {
