@@ -2,7 +2,7 @@
 
 use clap::{Command, CommandFactory, FromArgMatches};
 
-use super::{Cli, leading};
+use super::{Cli, leading, switches};
 
 const TEMPLATE: &str = "{about-with-newline}\n{usage-heading} {usage}\n\n{before-help}Options:\n{options}\n\n\
      `podnet help COMMAND` tells more of one. `--lab NAME` says which lab.\n";
@@ -59,8 +59,10 @@ const GROUPS: [(&str, &[&str]); 5] = [
 pub fn parse() -> Cli {
     let mut words = std::env::args_os();
     let program = words.next().into_iter();
-    let words = leading::moved(&command(), words.collect());
-    let matches = command().get_matches_from(program.chain(words));
+    let command = command();
+    let words = leading::moved(&command, words.collect());
+    let words = switches::plain(&command, words);
+    let matches = command.get_matches_from(program.chain(words));
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 

@@ -26,6 +26,7 @@ mod ready;
 mod settle;
 mod shell;
 mod status;
+mod switches;
 mod up;
 
 use std::io::Write;
