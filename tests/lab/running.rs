@@ -195,6 +195,7 @@ const LINES: &[&str] = &[
     "exec runs -t -c a -- sh -c exit",
     "exec -f FILE -- echo hello",
     "exec -f FILE runs -- echo hello",
+    "exec -f FILE -f FILE -- echo hello",
     "exec said -- echo hello",
     "exec nobody -- echo hello",
     "exec deployment/none --pod-running-timeout=1s -- echo hello",

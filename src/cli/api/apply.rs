@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, bail};
 use kube::Client;
+use kube::core::Status;
 use serde_json::{Map, Value, json};
 
 use super::failure::{Failures, when};
@@ -138,13 +139,20 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
 /// A conflict comes with the way out of it.
 fn in_words(error: anyhow::Error, source: &str) -> anyhow::Error {
     match error.downcast_ref::<Refusal>() {
-        Some(Refusal(status)) if status.reason == "Conflict" => anyhow::anyhow!(
+        Some(Refusal(status)) if is_about_owners(status) => anyhow::anyhow!(
             "{}\nSomebody else has set these fields. Leave them out of {source}, give them the \
              same values, or take them over with --force-conflicts.",
             status.message
         ),
         _ => when(error, "applying", source),
     }
+}
+
+/// Other conflicts are about the version that the file names.
+fn is_about_owners(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let mut reasons = causes.map(|cause| &*cause.reason);
+    status.reason == "Conflict" && reasons.any(|reason| reason == "FieldManagerConflict")
 }
 
 /// The object as it is now, and what became of it.
@@ -211,7 +219,9 @@ async fn apply(
 /// Another object of the name may be as wanted.
 fn is_unchangeable(error: &anyhow::Error) -> bool {
     let refusal = error.downcast_ref::<Refusal>();
-    refusal.is_some_and(|Refusal(status)| status.is_invalid() || status.reason == "Conflict")
+    refusal.is_some_and(|Refusal(status)| {
+        status.is_invalid() || status.reason == "Conflict" && !is_about_owners(status)
+    })
 }
 
 /// An object without what only says who wrote it, and when.

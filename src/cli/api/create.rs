@@ -222,10 +222,10 @@ impl What {
                     let (key, value) = literal.split_once('=').with_context(|| {
                         format!("invalid literal source {literal}, expected key=value")
                     })?;
-                    data.insert(key.to_owned(), value.into());
+                    put(&mut data, name, key, value.to_owned())?;
                 }
                 for source in from_file {
-                    read_file(source, &mut data)?;
+                    read_file(source, name, &mut data)?;
                 }
                 let object = json!({
                     "apiVersion": "v1", "data": data, "kind": "ConfigMap",
@@ -275,7 +275,23 @@ fn container_name(image: &str) -> String {
         .replace(['_', '.'], "-")
 }
 
-fn read_file(source: &str, data: &mut Map<String, Value>) -> anyhow::Result<()> {
+/// No key is given twice.
+fn put(
+    data: &mut Map<String, Value>,
+    config_map: &str,
+    key: &str,
+    text: String,
+) -> anyhow::Result<()> {
+    match data.insert(key.to_owned(), text.into()) {
+        None => Ok(()),
+        Some(_) => bail!(
+            "cannot add key {key:?}, another key by that name already exists in Data for ConfigMap \
+             {config_map:?}"
+        ),
+    }
+}
+
+fn read_file(source: &str, config_map: &str, data: &mut Map<String, Value>) -> anyhow::Result<()> {
     let (key, path) = match source.split_once('=') {
         Some((key, path)) => (Some(key), Path::new(path)),
         None => (None, Path::new(source)),
@@ -296,7 +312,7 @@ fn read_file(source: &str, data: &mut Map<String, Value>) -> anyhow::Result<()> 
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or_default();
-        data.insert(key.unwrap_or(own).to_owned(), text.into());
+        put(data, config_map, key.unwrap_or(own), text)?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::duration::{Patience, parse_patience};
 use super::failure::{Failures, when};
 use super::print::Output;
 use super::resource::{Catalog, Object};
-use super::select::{ChoiceArg, Source};
+use super::select::{All, ChoiceArg, Source};
 use super::{ClusterArg, DryRunArg, http, raw};
 
 /// Objects looked at at a time while waiting for them to go.
@@ -205,7 +205,9 @@ async fn doomed(
     catalog: &Catalog,
     failures: &mut Failures,
 ) -> anyhow::Result<Vec<(Object, Option<String>)>> {
-    let choice = args.choice.of(&args.words, args.all);
+    let choice = args
+        .choice
+        .of(&args.words, if args.all { All::Said } else { All::No });
     let mut doomed = Vec::new();
     for source in choice.sources(catalog)? {
         match source {

@@ -117,8 +117,11 @@ impl Args {
         if self.pod.is_some() {
             bail!("resource/name arguments cannot be provided when a path is specified");
         }
-        let Some(manifest) = self.file.read()?.into_iter().next() else {
-            bail!("pod, type/name or --filename must be specified");
+        let mut manifests = self.file.read()?.into_iter();
+        let manifest = match (manifests.next(), manifests.next()) {
+            (Some(only), None) => only,
+            (Some(_), Some(_)) => bail!("cannot exec into multiple objects at a time"),
+            (None, _) => bail!("pod, type/name or --filename must be specified"),
         };
         let catalog = Catalog::discover(client).await?;
         let namespace = &self.place.namespace.namespace;

@@ -11,7 +11,7 @@ use super::print::jsonpath::Template;
 use super::print::table::{Extras, Printer, Table};
 use super::print::{Output, Structured, list_of};
 use super::resource::{Catalog, Object, own_name};
-use super::select::{ChoiceArg, ChunkArg, Source};
+use super::select::{All, ChoiceArg, ChunkArg, Source};
 use super::{ClusterArg, http, raw, sort, watch};
 
 #[derive(Debug, clap::Args)]
@@ -91,7 +91,7 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
         return raw(client, args, path).await;
     }
     let catalog = Catalog::discover(client).await?;
-    let mut sources = args.choice.of(&args.words, true).sources(&catalog)?;
+    let mut sources = args.choice.of(&args.words, All::Yes).sources(&catalog)?;
     if let Some(part) = &args.subresource {
         sources
             .iter_mut()

@@ -11,7 +11,7 @@ use super::failure::Failures;
 use super::manifest::Manifest;
 use super::print::SayArg;
 use super::resource::{Catalog, Object, escape};
-use super::select::{ChoiceArg, Source};
+use super::select::{All, ChoiceArg, Source};
 use super::{ClusterArg, DryRunArg, http};
 
 /// Anybody may overwrite why something was changed last.
@@ -97,6 +97,9 @@ pub async fn run(client: &Client, args: &Args, what: What) -> anyhow::Result<Exi
     if changes.is_empty() && !args.list {
         bail!("at least one {} update is required", what.singular());
     }
+    if args.all && args.choice.selector.is_given() {
+        bail!("cannot set --all and --selector at the same time");
+    }
     if args.local && !words.is_empty() {
         bail!(
             "can only use local files by -f pod.yaml or --filename=pod.json when --local=true is \
@@ -107,7 +110,9 @@ pub async fn run(client: &Client, args: &Args, what: What) -> anyhow::Result<Exi
         bail!("one or more files must be specified as -f pod.yaml or --filename=pod.json");
     }
     let catalog = Catalog::discover(client).await?;
-    let choice = args.choice.of(&words, args.all);
+    let choice = args
+        .choice
+        .of(&words, if args.all { All::Yes } else { All::No });
     let mut failures = Failures::default();
     let sources = choice.sources(&catalog)?;
     if args.resource_version.is_some() && !matches!(sources[..], [Source::One { .. }]) {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::failure::Failures;
 use super::resource::{Catalog, Object};
-use super::select::{ChoiceArg, SelectorArg};
+use super::select::{All, ChoiceArg, SelectorArg};
 use super::{ClusterArg, DryRunArg, http};
 
 #[derive(Debug, clap::Args)]
@@ -57,7 +57,7 @@ pub async fn chosen(
         ..ChoiceArg::default()
     };
     let nodes = choice
-        .of(&words, false)
+        .of(&words, All::No)
         .objects(client, &catalog, failures)
         .await?;
     if nodes.is_empty() && failures.are_none() {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::failure::Failures;
 use super::print::SayArg;
 use super::resource::{Catalog, escape, own_name};
-use super::select::{ChoiceArg, Source};
+use super::select::{All, ChoiceArg, Source};
 use super::{ClusterArg, DryRunArg, http};
 
 #[derive(Debug, clap::Args)]
@@ -90,7 +90,7 @@ impl Args {
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let change = args.change()?;
     let catalog = Catalog::discover(client).await?;
-    let mut sources = args.choice.of(&args.words, false).sources(&catalog)?;
+    let mut sources = args.choice.of(&args.words, All::No).sources(&catalog)?;
     if let Some(part) = &args.subresource {
         sources
             .iter_mut()

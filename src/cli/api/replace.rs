@@ -142,7 +142,10 @@ async fn replace(client: &Client, args: &Args, manifest: &Resolved) -> anyhow::R
     let path = manifest.path() + &part.collect::<String>();
     let live = http::get(client, &path).await?;
     let mut object = manifest.object.clone();
-    // Whatever it is now is to go.
-    object["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
+    let version = &mut object["metadata"]["resourceVersion"];
+    if version.as_str().unwrap_or_default().is_empty() {
+        // Whatever it is now is to go.
+        *version = live["metadata"]["resourceVersion"].clone();
+    }
     http::put(client, &format!("{path}?{parameters}"), &object).await
 }

@@ -12,7 +12,7 @@ use super::duration::{Patience, parse_patience};
 use super::failure::Failures;
 use super::print::SayArg;
 use super::resource::{Catalog, Object};
-use super::select::ChoiceArg;
+use super::select::{All, ChoiceArg};
 use super::{ClusterArg, DryRunArg, http};
 
 /// Between two looks at how many there are.
@@ -50,7 +50,9 @@ pub struct Args {
 
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let catalog = Catalog::discover(client).await?;
-    let choice = args.choice.of(&args.words, args.all);
+    let choice = args
+        .choice
+        .of(&args.words, if args.all { All::Yes } else { All::No });
     let mut failures = Failures::default();
     let objects = choice.objects(client, &catalog, &mut failures).await?;
     if objects.is_empty() {

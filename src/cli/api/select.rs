@@ -83,8 +83,7 @@ pub struct ChoiceArg {
 }
 
 impl ChoiceArg {
-    /// `all`: a resource without names stands for all there are.
-    pub fn of<'a>(&'a self, words: &'a [String], all: bool) -> Choice<'a> {
+    pub fn of<'a>(&'a self, words: &'a [String], all: All) -> Choice<'a> {
         Choice {
             words,
             arg: self,
@@ -93,11 +92,21 @@ impl ChoiceArg {
     }
 }
 
+/// Whether a resource without names stands for all there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum All {
+    No,
+    /// It goes without saying.
+    Yes,
+    /// The flag says so, and there is to be no name.
+    Said,
+}
+
 /// What one command line chooses.
 pub struct Choice<'a> {
     words: &'a [String],
     arg: &'a ChoiceArg,
-    all: bool,
+    all: All,
 }
 
 /// Where objects are found.
@@ -145,7 +154,7 @@ impl Choice<'_> {
         } = self.arg;
         match catalog.parse(self.words)? {
             Named::Kinds(resources) => {
-                if !self.all && !selector.is_given() {
+                if self.all == All::No && !selector.is_given() {
                     bail!("resource(s) were provided, but no name was specified");
                 }
                 let list = |resource: Rc<Resource>| Source::List {
@@ -155,7 +164,7 @@ impl Choice<'_> {
                 Ok(resources.into_iter().map(list).collect())
             }
             Named::Objects(objects) => {
-                if selector.is_given() {
+                if selector.is_given() || self.all == All::Said {
                     bail!("name cannot be provided when a selector is specified");
                 }
                 if scope.all_namespaces {

@@ -16,7 +16,7 @@ use super::failure::Failures;
 use super::print::SayArg;
 use super::print::jsonpath::{Template, shown};
 use super::resource::{Catalog, Object, escape};
-use super::select::ChoiceArg;
+use super::select::{All, ChoiceArg};
 use super::{ClusterArg, http, watch};
 
 #[derive(Debug, clap::Args)]
@@ -146,15 +146,20 @@ fn has_condition(object: &Value, name: &str, value: &str) -> bool {
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let deadline = args.timeout.deadline();
     let catalog = Catalog::discover(client).await?;
-    let choice = args.choice.of(&args.words, args.all);
+    let choice = args
+        .choice
+        .of(&args.words, if args.all { All::Said } else { All::No });
     let mut failures = Failures::default();
     let mut objects = Vec::new();
     for source in choice.sources(&catalog)? {
         let found = loop {
             let found = source.fetch(client).await;
             let is_missing = found.as_ref().is_err_and(http::is_not_found);
-            if !(is_missing && matches!(args.until, Until::There) && Instant::now() < deadline) {
+            if !is_missing || !matches!(args.until, Until::There) {
                 break found;
+            }
+            if Instant::now() >= deadline {
+                bail!("timed out waiting for the condition");
             }
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         };

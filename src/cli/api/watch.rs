@@ -29,25 +29,24 @@ pub async fn run(client: &Client, args: &Args, source: &Source) -> anyhow::Resul
     let accept = if as_table { http::TABLE } else { http::JSON };
     let resource = source.resource();
     let mut screen = Screen::new(args, resource);
-    let now = http::get_as(client, source.url(), accept).await?;
-    let mut version = now["metadata"]["resourceVersion"]
+    let url = match source {
+        Source::List { url, .. } => url.clone(),
+        Source::One { name, .. } => {
+            // It has to be there.
+            http::get(client, source.url()).await?;
+            one_of(args, resource, name)
+        }
+    };
+    // Even of one object: the version that a watch goes on from is the list's, and not the object's,
+    // which the server may have forgotten.
+    let now = http::get_as(client, &url, accept).await?;
+    let version = now["metadata"]["resourceVersion"]
         .as_str()
         .unwrap_or_default()
         .to_owned();
-    let of_object = now.pointer("/rows/0/object/metadata/resourceVersion");
-    if let Some(of_object) = of_object
-        .and_then(Value::as_str)
-        .filter(|_| version.is_empty())
-    {
-        version = of_object.to_owned();
-    }
     if !args.watch_only {
-        screen.first(now, matches!(source, Source::List { .. }))?;
+        screen.first(now)?;
     }
-    let url = match source {
-        Source::List { url, .. } => url.clone(),
-        Source::One { name, .. } => one_of(args, resource, name),
-    };
     let mut events = Box::pin(events(client, &url, &version, accept).await?);
     while let Some(event) = events.next().await {
         screen.show(event?)?;
@@ -110,13 +109,13 @@ impl<'a> Screen<'a> {
         }
     }
 
-    fn first(&mut self, now: Value, is_list: bool) -> anyhow::Result<()> {
+    fn first(&mut self, now: Value) -> anyhow::Result<()> {
         let added = |object| Event {
             kind: "ADDED".to_owned(),
             object,
         };
         let as_table = matches!(self.args.output, None | Some(Output::Wide));
-        if as_table || !is_list {
+        if as_table {
             return self.show(added(now));
         }
         for object in taken_apart(&self.resource, now) {

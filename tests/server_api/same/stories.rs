@@ -380,6 +380,8 @@ async fn objects_are_patched_and_replaced() {
     let config = |data: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": data}});
     let mut wrong = config("x");
     wrong["datum"] = json!(1);
+    let mut stale = config("old");
+    stale["metadata"]["resourceVersion"] = json!("1");
     let both = json!({"apiVersion": "v1", "kind": "List", "items": [
         config("3"), {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}}]});
     let files = [
@@ -388,6 +390,7 @@ async fn objects_are_patched_and_replaced() {
         ("BOTH.json", both),
         ("WRONG.json", wrong),
         ("CHANGE.json", json!({"data": {"k": "changed"}})),
+        ("STALE.json", stale),
     ];
     let change = r#"-p {"data":{"k":"v"}}"#;
     let data = "get cm a -o jsonpath={.data}{.metadata.managedFields[*].manager}";
@@ -407,9 +410,17 @@ async fn objects_are_patched_and_replaced() {
         "create deployment web --image=pause:1 --replicas=0",
         r#"patch deploy web --subresource=scale --type=merge -p {"spec":{"replicas":1}}"#,
         "replace -f TWO.json",
+        "replace -f STALE.json",
         "replace -f ONE.json --dry-run=server",
         "replace -f ONE.json --dry-run=client",
         data,
+        "label cm a --all u=1",
+        "label cm --all -l x=1 u=1",
+        "delete cm --all a",
+        "delete cm --all nobody",
+        "get cm -o name --watch=false --show-labels=false",
+        "create cm twice --from-literal=a=1 --from-literal=a=2",
+        "wait cm/nobody --for=create --timeout=1s",
         "replace -f WRONG.json",
         "replace -f BOTH.json",
         "replace -f BOTH.json --force",

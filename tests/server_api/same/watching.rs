@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
 
+use serde_json::json;
+
 use super::printed::masked;
 use super::{Tool, place};
 use crate::kubectl::Kubectl;
@@ -80,4 +82,29 @@ async fn changes_are_printed_as_they_come() {
         printed.1 += &ours.next(later).await;
         assert_eq!(printed.1, printed.0, "{line}");
     }
+}
+
+/// The server remembers a few megabytes of changes; an object may be older than all of them.
+#[tokio::test]
+async fn an_old_object_is_watched() {
+    let Some((_lab, kubectl)) = place().await else {
+        return;
+    };
+    let file = kubectl.file("pod.json", &pod("old"));
+    kubectl.ok(&["create", "-f", &file]).await;
+    for n in 0..8 {
+        let data = json!({"a": n.to_string().repeat(900_000)});
+        let large = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "large"}, "data": data});
+        let file = kubectl.file("large.json", &large);
+        kubectl.ok(&["replace", "--force", "-f", &file]).await;
+    }
+    let line = "get pod old -w -o jsonpath={.metadata.labels.x}{\"\\n\"}";
+    let mut theirs = Watching::start(&Tool::Kubectl(&kubectl), line);
+    let mut ours = Watching::start(&Tool::Podnet(&kubectl), line);
+    let mut printed = (theirs.next(1).await, ours.next(1).await);
+    kubectl.ok(&["label", "pod", "old", "x=1"]).await;
+    printed.0 += &theirs.next(1).await;
+    printed.1 += &ours.next(1).await;
+    assert_eq!(printed.0, "\n1\n");
+    assert_eq!(printed.1, printed.0);
 }

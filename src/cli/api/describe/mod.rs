@@ -27,7 +27,7 @@ use serde_json::Value;
 
 use super::failure::Failures;
 use super::resource::{Catalog, Object};
-use super::select::{ChoiceArg, ChunkArg, Source, taken_apart};
+use super::select::{All, ChoiceArg, ChunkArg, Source, taken_apart};
 use super::{ClusterArg, http};
 use events::Events;
 use writer::Writer;
@@ -73,7 +73,7 @@ impl Scene<'_> {
 /// One object's description after the other: 1 if some could not be described.
 pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let catalog = Catalog::discover(client).await?;
-    let choice = args.choice.of(&args.words, true);
+    let choice = args.choice.of(&args.words, All::Yes);
     let scene = Scene {
         client,
         show_events: args.show_events,

@@ -14,7 +14,7 @@ use super::duration::{Patience, parse_patience};
 use super::failure::Failures;
 use super::print::{SayArg, Voice};
 use super::resource::{Catalog, Object, escape};
-use super::select::ChoiceArg;
+use super::select::{All, ChoiceArg};
 use super::{ClusterArg, DryRunArg, http};
 
 /// Whom the server remembers as having changed it.
@@ -144,7 +144,7 @@ pub async fn run(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     }
     let what = args.what();
     let catalog = Catalog::discover(client).await?;
-    let choice = what.choice.of(&what.words, true);
+    let choice = what.choice.of(&what.words, All::Yes);
     let mut failures = Failures::default();
     let mut voice = args.voice();
     let objects = choice.objects(client, &catalog, &mut failures).await?;
