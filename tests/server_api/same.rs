@@ -3,6 +3,7 @@
 //! What only looks is run by both on one server; what changes something is run as a whole story,
 //! by each on a server of its own.
 
+mod applying;
 mod looking;
 #[path = "../support/printed.rs"]
 mod printed;
